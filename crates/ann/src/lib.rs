@@ -1,1 +1,16 @@
+//! Index algorithms over fixed-size pages, with no knowledge of the server that hosts them.
+//!
+//! * [`page`]: what one page looks like, and the only code that reads or writes its header.
+//! * [`store`]: the seam an algorithm works through: reading pages, and atomic records of pages.
+//! * [`memory`]: the memory twin of the seam, which keeps its log and polices its rules.
+//! * [`ivfflat`]: inverted lists of whole vectors.
+#![deny(unsafe_code)]
 
+pub mod error;
+pub mod page;
+pub mod row;
+pub mod store;
+
+pub use error::Error;
+pub use row::{Element, Tid};
+pub use store::{BulkWriter, NO_BLOCK, Slot, Store, Txn};

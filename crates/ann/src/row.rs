@@ -1,0 +1,43 @@
+//! What an index knows about a row: where it lies in the table, and the type of its components.
+
+/// Where a row lies in the table: its block and its line number there (from 1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tid {
+    pub block: u32,
+    pub offset: u16,
+}
+
+impl Tid {
+    /// Both numbers in one, in the order of `Tid`.
+    pub fn to_u64(self) -> u64 {
+        u64::from(self.block) << 16 | u64::from(self.offset)
+    }
+
+    /// Whether a row can lie there at all: no host block has this many lines or this number.
+    pub fn is_valid(self) -> bool {
+        self.block != u32::MAX && self.offset != 0
+    }
+}
+
+/// The type of a vector's components as the index stores them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Element {
+    /// 4-byte floats, native byte order.
+    F32,
+    /// 2-byte floats (IEEE binary16), native byte order.
+    F16,
+    /// Packed bits, the first in the highest bit of the first byte; spare bits are zero.
+    Bit,
+}
+
+impl Element {
+    /// Bytes of a vector of `dims` components.
+    pub fn bytes(self, dims: u32) -> usize {
+        let dims = dims as usize;
+        match self {
+            Element::F32 => dims * 4,
+            Element::F16 => dims * 2,
+            Element::Bit => dims.div_ceil(8),
+        }
+    }
+}
