@@ -1,1 +1,24 @@
+//! Distance kernels of pgnear.
+//!
+//! Every exact sum has one canonical order of operations, so its bits are the same on every CPU
+//! level, on a primary and its replica, and in an index and its operator: see `README.md` beside
+//! this crate. The table of kernels for the running CPU is [`kernels()`]; the values that SQL
+//! operators return are in [`exact`].
 
+mod bits;
+mod canonical;
+mod element;
+pub mod exact;
+mod half_convert;
+mod level;
+mod metric;
+mod scalar;
+pub mod sparse;
+mod table;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+pub use element::Element;
+pub use level::{Level, LevelError};
+pub use metric::Metric;
+pub use table::{BitCounts, CosineSums, Kernels, kernels, kernels_at, try_kernels};

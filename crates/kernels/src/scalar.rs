@@ -1,0 +1,119 @@
+//! The reference level, and the fallback of every CPU.
+
+use crate::canonical::{self, Block, LANES};
+use crate::level::Level;
+use crate::table::Kernels;
+use crate::{bits, half_convert};
+use half::f16;
+
+/// Lanes in an array: written so that a compiler can vectorise it.
+#[derive(Clone, Copy)]
+pub(crate) struct Lanes([f32; LANES]);
+
+impl Lanes {
+    #[inline(always)]
+    fn zip(mut self, other: Lanes, operation: impl Fn(f32, f32) -> f32) -> Lanes {
+        for lane in 0..LANES {
+            self.0[lane] = operation(self.0[lane], other.0[lane]);
+        }
+        self
+    }
+}
+
+impl Block for Lanes {
+    #[inline(always)]
+    fn zero() -> Lanes {
+        Lanes([0.0; LANES])
+    }
+
+    #[inline(always)]
+    fn load(chunk: &[f32; LANES]) -> Lanes {
+        Lanes(*chunk)
+    }
+
+    #[inline(always)]
+    fn load_half(chunk: &[f16; LANES]) -> Lanes {
+        Lanes(chunk.map(half_convert::to_f32))
+    }
+
+    #[inline(always)]
+    fn load_tail(tail: &[f32]) -> Lanes {
+        let mut chunk = [0.0; LANES];
+        chunk[..tail.len()].copy_from_slice(tail);
+        Lanes(chunk)
+    }
+
+    #[inline(always)]
+    fn load_half_tail(tail: &[f16]) -> Lanes {
+        let mut chunk = [f16::ZERO; LANES];
+        chunk[..tail.len()].copy_from_slice(tail);
+        Lanes::load_half(&chunk)
+    }
+
+    #[inline(always)]
+    fn add(self, other: Lanes) -> Lanes {
+        self.zip(other, |a, b| a + b)
+    }
+
+    #[inline(always)]
+    fn sub(self, other: Lanes) -> Lanes {
+        self.zip(other, |a, b| a - b)
+    }
+
+    #[inline(always)]
+    fn mul(self, other: Lanes) -> Lanes {
+        self.zip(other, |a, b| a * b)
+    }
+
+    #[inline(always)]
+    fn abs(self) -> Lanes {
+        Lanes(self.0.map(f32::abs))
+    }
+
+    #[inline(always)]
+    fn to_array(self) -> [f32; LANES] {
+        self.0
+    }
+
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        let mut lanes = self.0;
+        let mut width = LANES / 2;
+        while width > 0 {
+            for lane in 0..width {
+                lanes[lane] += lanes[lane + width];
+            }
+            width /= 2;
+        }
+        lanes[0]
+    }
+}
+
+pub(crate) fn f32_to_f16(input: &[f32], output: &mut [f16]) {
+    debug_assert_eq!(input.len(), output.len());
+    for (input, output) in input.iter().zip(output) {
+        *output = half_convert::from_f32(*input);
+    }
+}
+
+pub(crate) static TABLE: Kernels = Kernels {
+    level: Level::Scalar,
+    f32_l2_squared: canonical::l2_squared::<Lanes, f32>,
+    f32_dot: canonical::dot::<Lanes, f32>,
+    f32_l1: canonical::l1::<Lanes, f32>,
+    f32_norm_squared: canonical::norm_squared::<Lanes, f32>,
+    f32_cosine_sums: canonical::cosine_sums::<Lanes, f32>,
+    f32_norm_squared_f64: canonical::norm_squared_f64::<Lanes, f32>,
+    f32_l2_squared_x4: canonical::l2_squared_x4::<Lanes, f32>,
+    f32_dot_x4: canonical::dot_x4::<Lanes, f32>,
+    f16_l2_squared: canonical::l2_squared::<Lanes, f16>,
+    f16_dot: canonical::dot::<Lanes, f16>,
+    f16_l1: canonical::l1::<Lanes, f16>,
+    f16_norm_squared: canonical::norm_squared::<Lanes, f16>,
+    f16_cosine_sums: canonical::cosine_sums::<Lanes, f16>,
+    f16_norm_squared_f64: canonical::norm_squared_f64::<Lanes, f16>,
+    f16_to_f32: canonical::f16_to_f32::<Lanes>,
+    f32_to_f16,
+    bit_hamming: bits::hamming,
+    bit_jaccard_counts: bits::jaccard_counts,
+};

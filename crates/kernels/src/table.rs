@@ -1,0 +1,135 @@
+use crate::level::{Level, LevelError};
+use half::f16;
+use std::sync::OnceLock;
+
+/// The three sums that a cosine needs, each in the canonical order.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CosineSums {
+    /// Sum of `a[i] * b[i]`.
+    pub dot: f32,
+    /// Sum of `a[i] * a[i]`.
+    pub norm_a: f32,
+    /// Sum of `b[i] * b[i]`.
+    pub norm_b: f32,
+}
+
+/// The set bits that Jaccard distance is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BitCounts {
+    /// Bits set in both.
+    pub and: u64,
+    /// Bits set in the first.
+    pub a: u64,
+    /// Bits set in the second.
+    pub b: u64,
+}
+
+/// The kernels of one CPU level.
+///
+/// Slices of any alignment are fine. Pairs should have one length; where they don't (a bug of the
+/// caller, caught in debug builds), the shorter one counts. Sums that are NaN are `f32::NAN` or
+/// `f64::NAN` to the bit. `f16` terms are formed and summed in `f32` after an exact conversion.
+pub struct Kernels {
+    /// The level that these kernels are compiled for.
+    pub level: Level,
+    /// Sum of `(a - b)²`.
+    pub f32_l2_squared: fn(&[f32], &[f32]) -> f32,
+    /// Sum of `a * b`.
+    pub f32_dot: fn(&[f32], &[f32]) -> f32,
+    /// Sum of `|a - b|`.
+    pub f32_l1: fn(&[f32], &[f32]) -> f32,
+    /// Sum of `a²`, bit-equal to `f32_dot(a, a)`.
+    pub f32_norm_squared: fn(&[f32]) -> f32,
+    /// The sums of a cosine in one pass, bit-equal to `f32_dot` and `f32_norm_squared`.
+    pub f32_cosine_sums: fn(&[f32], &[f32]) -> CosineSums,
+    /// Sum of `a²` in `f64`, canonical over 16 lanes.
+    pub f32_norm_squared_f64: fn(&[f32]) -> f64,
+    /// One row against four, bit-equal to four calls of `f32_l2_squared`.
+    pub f32_l2_squared_x4: fn(&[f32], [&[f32]; 4]) -> [f32; 4],
+    /// One row against four, bit-equal to four calls of `f32_dot`.
+    pub f32_dot_x4: fn(&[f32], [&[f32]; 4]) -> [f32; 4],
+    /// Sum of `(a - b)²`.
+    pub f16_l2_squared: fn(&[f16], &[f16]) -> f32,
+    /// Sum of `a * b`.
+    pub f16_dot: fn(&[f16], &[f16]) -> f32,
+    /// Sum of `|a - b|`.
+    pub f16_l1: fn(&[f16], &[f16]) -> f32,
+    /// Sum of `a²`, bit-equal to `f16_dot(a, a)`.
+    pub f16_norm_squared: fn(&[f16]) -> f32,
+    /// The sums of a cosine in one pass, bit-equal to `f16_dot` and `f16_norm_squared`.
+    pub f16_cosine_sums: fn(&[f16], &[f16]) -> CosineSums,
+    /// Sum of `a²` in `f64`, canonical over 16 lanes.
+    pub f16_norm_squared_f64: fn(&[f16]) -> f64,
+    /// Exact conversion; a signalling NaN becomes quiet.
+    pub f16_to_f32: fn(&[f16], &mut [f32]),
+    /// Rounds to nearest, ties to even; too large becomes infinity.
+    pub f32_to_f16: fn(&[f32], &mut [f16]),
+    /// Bits that differ.
+    pub bit_hamming: fn(&[u8], &[u8]) -> u64,
+    /// Bits set in both, in the first, in the second.
+    pub bit_jaccard_counts: fn(&[u8], &[u8]) -> BitCounts,
+}
+
+/// The environment variable that overrides the choice of level, for tests and fault-finding.
+const LEVEL_VARIABLE: &str = "PGNEAR_SIMD";
+
+/// The kernels for this process, chosen at the first call.
+///
+/// `PGNEAR_SIMD` overrides the CPU's best level; where it can't be honoured, the best level is
+/// used and [`try_kernels`] tells why.
+pub fn kernels() -> &'static Kernels {
+    match &chosen().0 {
+        Ok(table) => table,
+        Err(_) => chosen().1,
+    }
+}
+
+/// As [`kernels`], or the error where `PGNEAR_SIMD` names an unknown or unsupported level.
+pub fn try_kernels() -> Result<&'static Kernels, LevelError> {
+    chosen().0.clone()
+}
+
+/// The kernels of one level, `None` where this CPU lacks it.
+pub fn kernels_at(level: Level) -> Option<&'static Kernels> {
+    // The only door to the tables of `x86`: they are sound because of this check.
+    if !level.supported() {
+        return None;
+    }
+    match level {
+        Level::Scalar => Some(&crate::scalar::TABLE),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => Some(&crate::x86::avx2::TABLE),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => Some(&crate::x86::avx512::TABLE),
+        #[cfg(not(target_arch = "x86_64"))]
+        Level::Avx2 | Level::Avx512 => None,
+    }
+}
+
+impl std::fmt::Debug for Kernels {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kernels")
+            .field("level", &self.level)
+            .finish_non_exhaustive()
+    }
+}
+
+type Choice = (Result<&'static Kernels, LevelError>, &'static Kernels);
+
+/// What was asked for, and the best level as the fallback.
+fn chosen() -> &'static Choice {
+    static CHOICE: OnceLock<Choice> = OnceLock::new();
+    CHOICE.get_or_init(|| {
+        let best = kernels_at(Level::best()).unwrap_or(&crate::scalar::TABLE);
+        let asked = match std::env::var_os(LEVEL_VARIABLE) {
+            None => Ok(best),
+            Some(name) => named(&name.to_string_lossy()),
+        };
+        (asked, best)
+    })
+}
+
+fn named(name: &str) -> Result<&'static Kernels, LevelError> {
+    let level: Level = name.parse()?;
+    kernels_at(level).ok_or(LevelError::Unsupported(level))
+}

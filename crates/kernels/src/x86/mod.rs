@@ -1,0 +1,74 @@
+//! The x86-64 levels. All SIMD `unsafe` of pgnear lives here.
+
+/// Compiles the canonical kernels with `$features` and makes the level's `TABLE`.
+///
+/// Each kernel is a function compiled with the features, behind a safe function of the same
+/// signature. The table is sound only where the CPU has the features: `kernels_at`, the one place
+/// that names it, checks that first.
+macro_rules! instantiate {
+    ($level:expr, $block:ty, $features:literal, f32_to_f16: $narrow:path) => {
+        instantiate!(@functions $features;
+            f32_l2_squared(a: &[f32], b: &[f32]) -> f32 = canonical::l2_squared::<$block, f32>;
+            f32_dot(a: &[f32], b: &[f32]) -> f32 = canonical::dot::<$block, f32>;
+            f32_l1(a: &[f32], b: &[f32]) -> f32 = canonical::l1::<$block, f32>;
+            f32_norm_squared(a: &[f32]) -> f32 = canonical::norm_squared::<$block, f32>;
+            f32_cosine_sums(a: &[f32], b: &[f32]) -> CosineSums
+                = canonical::cosine_sums::<$block, f32>;
+            f32_norm_squared_f64(a: &[f32]) -> f64 = canonical::norm_squared_f64::<$block, f32>;
+            f32_l2_squared_x4(a: &[f32], rows: [&[f32]; 4]) -> [f32; 4]
+                = canonical::l2_squared_x4::<$block, f32>;
+            f32_dot_x4(a: &[f32], rows: [&[f32]; 4]) -> [f32; 4]
+                = canonical::dot_x4::<$block, f32>;
+            f16_l2_squared(a: &[f16], b: &[f16]) -> f32 = canonical::l2_squared::<$block, f16>;
+            f16_dot(a: &[f16], b: &[f16]) -> f32 = canonical::dot::<$block, f16>;
+            f16_l1(a: &[f16], b: &[f16]) -> f32 = canonical::l1::<$block, f16>;
+            f16_norm_squared(a: &[f16]) -> f32 = canonical::norm_squared::<$block, f16>;
+            f16_cosine_sums(a: &[f16], b: &[f16]) -> CosineSums
+                = canonical::cosine_sums::<$block, f16>;
+            f16_norm_squared_f64(a: &[f16]) -> f64 = canonical::norm_squared_f64::<$block, f16>;
+            f16_to_f32(input: &[f16], output: &mut [f32]) -> () = canonical::f16_to_f32::<$block>;
+            f32_to_f16(input: &[f32], output: &mut [f16]) -> () = $narrow;
+            bit_hamming(a: &[u8], b: &[u8]) -> u64 = bits::hamming;
+            bit_jaccard_counts(a: &[u8], b: &[u8]) -> BitCounts = bits::jaccard_counts;
+        );
+
+        pub(crate) static TABLE: Kernels = Kernels {
+            level: $level,
+            f32_l2_squared,
+            f32_dot,
+            f32_l1,
+            f32_norm_squared,
+            f32_cosine_sums,
+            f32_norm_squared_f64,
+            f32_l2_squared_x4,
+            f32_dot_x4,
+            f16_l2_squared,
+            f16_dot,
+            f16_l1,
+            f16_norm_squared,
+            f16_cosine_sums,
+            f16_norm_squared_f64,
+            f16_to_f32,
+            f32_to_f16,
+            bit_hamming,
+            bit_jaccard_counts,
+        };
+    };
+    (@functions $features:literal;
+     $($name:ident($($argument:ident: $type:ty),*) -> $result:ty = $body:path;)*) => {
+        $(
+            fn $name($($argument: $type),*) -> $result {
+                #[target_feature(enable = $features)]
+                fn compiled($($argument: $type),*) -> $result {
+                    $body($($argument),*)
+                }
+                // SAFETY: reached only through `TABLE`, which `kernels_at` hands out only after
+                // it found every feature of the level on this CPU.
+                unsafe { compiled($($argument),*) }
+            }
+        )*
+    };
+}
+
+pub(crate) mod avx2;
+pub(crate) mod avx512;
