@@ -1,1 +1,13 @@
+//! Walls around what is dangerous inside a database backend: threads, and memory whose size comes
+//! from data. See the README of this folder for the invariants.
 
+mod budget;
+mod cancel;
+mod pool;
+mod progress;
+mod signals;
+
+pub use budget::{MemoryBudget, OutOfMemory};
+pub use cancel::CancelFlag;
+pub use pool::{Pool, RunError, Workers};
+pub use progress::Progress;

@@ -1,0 +1,1 @@
+//! First centroids: k-means++ on a sub-sample.
