@@ -33,7 +33,9 @@ pub(crate) trait Block: Copy {
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
     fn abs(self) -> Self;
-    fn to_array(self) -> [f32; LANES];
+    fn store(self, chunk: &mut [f32; LANES]);
+    /// Each lane rounded to nearest, ties to even.
+    fn store_half(self, chunk: &mut [f16; LANES]);
     /// The tree: 16, 8, 4, 2, 1.
     fn sum(self) -> f32;
 }
@@ -217,10 +219,10 @@ pub(crate) fn norm_squared_f64<B: Block, E: Load>(a: &[E]) -> f64 {
     let (chunks, tail) = a.as_chunks::<LANES>();
     let mut lanes = [0.0; WIDE_LANES];
     for chunk in chunks {
-        add_squares(&mut lanes, E::load::<B>(chunk).to_array());
+        add_squares::<B>(&mut lanes, E::load(chunk));
     }
     if !tail.is_empty() {
-        add_squares(&mut lanes, E::load_tail::<B>(tail).to_array());
+        add_squares::<B>(&mut lanes, E::load_tail(tail));
     }
     let mut width = WIDE_LANES / 2;
     while width > 0 {
@@ -237,7 +239,9 @@ pub(crate) fn norm_squared_f64<B: Block, E: Load>(a: &[E]) -> f64 {
 }
 
 #[inline(always)]
-fn add_squares(lanes: &mut [f64; WIDE_LANES], values: [f32; LANES]) {
+fn add_squares<B: Block>(lanes: &mut [f64; WIDE_LANES], block: B) {
+    let mut values = [0.0; LANES];
+    block.store(&mut values);
     for half in values.as_chunks::<WIDE_LANES>().0 {
         for (lane, value) in lanes.iter_mut().zip(half) {
             let value = f64::from(*value);
@@ -246,7 +250,7 @@ fn add_squares(lanes: &mut [f64; WIDE_LANES], values: [f32; LANES]) {
     }
 }
 
-/// Converts the shorter length; the rest of `output` is left as it was.
+/// Converts up to the shorter length and leaves the rest of `output` as it was.
 #[inline(always)]
 pub(crate) fn f16_to_f32<B: Block>(input: &[f16], output: &mut [f32]) {
     debug_assert_eq!(input.len(), output.len());
@@ -254,9 +258,28 @@ pub(crate) fn f16_to_f32<B: Block>(input: &[f16], output: &mut [f32]) {
     let (in_chunks, in_tail) = input[..length].as_chunks::<LANES>();
     let (out_chunks, out_tail) = output[..length].as_chunks_mut::<LANES>();
     for (input, output) in in_chunks.iter().zip(out_chunks) {
-        *output = B::load_half(input).to_array();
+        B::load_half(input).store(output);
     }
     if !in_tail.is_empty() {
-        out_tail.copy_from_slice(&B::load_half_tail(in_tail).to_array()[..in_tail.len()]);
+        let mut chunk = [0.0; LANES];
+        B::load_half_tail(in_tail).store(&mut chunk);
+        out_tail.copy_from_slice(&chunk[..in_tail.len()]);
+    }
+}
+
+/// Converts up to the shorter length and leaves the rest of `output` as it was.
+#[inline(always)]
+pub(crate) fn f32_to_f16<B: Block>(input: &[f32], output: &mut [f16]) {
+    debug_assert_eq!(input.len(), output.len());
+    let length = input.len().min(output.len());
+    let (in_chunks, in_tail) = input[..length].as_chunks::<LANES>();
+    let (out_chunks, out_tail) = output[..length].as_chunks_mut::<LANES>();
+    for (input, output) in in_chunks.iter().zip(out_chunks) {
+        B::load(input).store_half(output);
+    }
+    if !in_tail.is_empty() {
+        let mut chunk = [f16::ZERO; LANES];
+        B::load_tail(in_tail).store_half(&mut chunk);
+        out_tail.copy_from_slice(&chunk[..in_tail.len()]);
     }
 }

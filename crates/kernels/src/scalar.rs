@@ -8,7 +8,7 @@ use half::f16;
 
 /// Lanes in an array: written so that a compiler can vectorise it.
 #[derive(Clone, Copy)]
-pub(crate) struct Lanes([f32; LANES]);
+struct Lanes([f32; LANES]);
 
 impl Lanes {
     #[inline(always)]
@@ -71,8 +71,13 @@ impl Block for Lanes {
     }
 
     #[inline(always)]
-    fn to_array(self) -> [f32; LANES] {
-        self.0
+    fn store(self, chunk: &mut [f32; LANES]) {
+        *chunk = self.0;
+    }
+
+    #[inline(always)]
+    fn store_half(self, chunk: &mut [f16; LANES]) {
+        *chunk = self.0.map(half_convert::from_f32);
     }
 
     #[inline(always)]
@@ -86,13 +91,6 @@ impl Block for Lanes {
             width /= 2;
         }
         lanes[0]
-    }
-}
-
-pub(crate) fn f32_to_f16(input: &[f32], output: &mut [f16]) {
-    debug_assert_eq!(input.len(), output.len());
-    for (input, output) in input.iter().zip(output) {
-        *output = half_convert::from_f32(*input);
     }
 }
 
@@ -113,7 +111,7 @@ pub(crate) static TABLE: Kernels = Kernels {
     f16_cosine_sums: canonical::cosine_sums::<Lanes, f16>,
     f16_norm_squared_f64: canonical::norm_squared_f64::<Lanes, f16>,
     f16_to_f32: canonical::f16_to_f32::<Lanes>,
-    f32_to_f16,
+    f32_to_f16: canonical::f32_to_f16::<Lanes>,
     bit_hamming: bits::hamming,
     bit_jaccard_counts: bits::jaccard_counts,
 };

@@ -1,9 +1,151 @@
 //! The `Avx2` level.
 
+use crate::canonical::{Block, LANES};
 use crate::level::Level;
-use crate::scalar::Lanes;
 use crate::table::{BitCounts, CosineSums, Kernels};
-use crate::{bits, canonical, scalar};
+use crate::{bits, canonical};
 use half::f16;
+use std::arch::x86_64::*;
 
-instantiate!(Level::Avx2, Lanes, "avx2,f16c,popcnt", f32_to_f16: scalar::f32_to_f16);
+instantiate!(Level::Avx2, Lanes, "avx2,f16c,popcnt");
+
+/// 32 lanes in four registers, the first with lanes 0 to 7.
+///
+/// Private, and used only by the functions that `instantiate!` compiles with AVX2 and F16C: where
+/// a method below runs, the CPU has them. Every SAFETY note builds on that.
+#[derive(Clone, Copy)]
+struct Lanes([__m256; 4]);
+
+/// Lanes of a register.
+const WIDTH: usize = 8;
+
+impl Lanes {
+    /// Bits of register `part` that cover the first `length` lanes, as `maskload` takes them.
+    #[inline(always)]
+    fn mask(length: usize, part: usize) -> __m256i {
+        let below = length as i32 - (WIDTH * part) as i32;
+        // SAFETY: AVX2.
+        unsafe {
+            _mm256_cmpgt_epi32(
+                _mm256_set1_epi32(below),
+                _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7),
+            )
+        }
+    }
+}
+
+/// Lane by lane, one instruction a register.
+macro_rules! lanewise {
+    ($($name:ident: $instruction:ident),*) => {
+        $(
+            #[inline(always)]
+            fn $name(self, other: Lanes) -> Lanes {
+                // SAFETY: AVX.
+                Lanes(std::array::from_fn(|part| unsafe {
+                    $instruction(self.0[part], other.0[part])
+                }))
+            }
+        )*
+    };
+}
+
+impl Block for Lanes {
+    #[inline(always)]
+    fn zero() -> Lanes {
+        // SAFETY: AVX.
+        Lanes([unsafe { _mm256_setzero_ps() }; 4])
+    }
+
+    #[inline(always)]
+    fn load(chunk: &[f32; LANES]) -> Lanes {
+        // SAFETY: AVX; four registers are the 32 elements of the chunk, at any alignment.
+        Lanes(std::array::from_fn(|part| unsafe {
+            _mm256_loadu_ps(chunk.as_ptr().add(WIDTH * part))
+        }))
+    }
+
+    #[inline(always)]
+    fn load_half(chunk: &[f16; LANES]) -> Lanes {
+        // SAFETY: F16C; four times eight are the 32 elements of the chunk, at any alignment.
+        Lanes(std::array::from_fn(|part| unsafe {
+            _mm256_cvtph_ps(_mm_loadu_si128(chunk.as_ptr().add(WIDTH * part).cast()))
+        }))
+    }
+
+    #[inline(always)]
+    fn load_tail(tail: &[f32]) -> Lanes {
+        // SAFETY: AVX; lanes that the mask leaves out are not read, so that nothing beyond the
+        // tail is, and `wrapping_add` may point there.
+        Lanes(std::array::from_fn(|part| unsafe {
+            _mm256_maskload_ps(
+                tail.as_ptr().wrapping_add(WIDTH * part),
+                Lanes::mask(tail.len(), part),
+            )
+        }))
+    }
+
+    #[inline(always)]
+    fn load_half_tail(tail: &[f16]) -> Lanes {
+        // AVX2 has no masked load of 16 bits.
+        let mut chunk = [f16::ZERO; LANES];
+        chunk[..tail.len()].copy_from_slice(tail);
+        Lanes::load_half(&chunk)
+    }
+
+    #[inline(always)]
+    fn store(self, chunk: &mut [f32; LANES]) {
+        for (part, register) in self.0.into_iter().enumerate() {
+            // SAFETY: AVX; four registers are the 32 elements of the chunk, at any alignment.
+            unsafe { _mm256_storeu_ps(chunk.as_mut_ptr().add(WIDTH * part), register) }
+        }
+    }
+
+    #[inline(always)]
+    fn store_half(self, chunk: &mut [f16; LANES]) {
+        for (part, register) in self.0.into_iter().enumerate() {
+            // SAFETY: F16C; four times eight are the 32 elements of the chunk, at any alignment.
+            unsafe {
+                let narrow = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(register);
+                _mm_storeu_si128(chunk.as_mut_ptr().add(WIDTH * part).cast(), narrow);
+            }
+        }
+    }
+
+    lanewise!(add: _mm256_add_ps, sub: _mm256_sub_ps, mul: _mm256_mul_ps);
+
+    #[inline(always)]
+    fn abs(self) -> Lanes {
+        // SAFETY: AVX.
+        Lanes(
+            self.0
+                .map(|register| unsafe { _mm256_andnot_ps(_mm256_set1_ps(-0.0), register) }),
+        )
+    }
+
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        let [r0, r1, r2, r3] = self.0;
+        // SAFETY: AVX.
+        unsafe {
+            let sixteen = [_mm256_add_ps(r0, r2), _mm256_add_ps(r1, r3)];
+            sum_of_eight(_mm256_add_ps(sixteen[0], sixteen[1]))
+        }
+    }
+}
+
+/// The last three levels of the tree.
+///
+/// # Safety
+/// The CPU must have AVX.
+#[inline(always)]
+pub(super) unsafe fn sum_of_eight(eight: __m256) -> f32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let four = _mm_add_ps(
+            _mm256_castps256_ps128(eight),
+            _mm256_extractf128_ps::<1>(eight),
+        );
+        let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+        _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+    }
+}

@@ -1,9 +1,145 @@
 //! The `Avx512` level.
 
+use super::avx2::sum_of_eight;
+use crate::canonical::{Block, LANES};
 use crate::level::Level;
-use crate::scalar::Lanes;
 use crate::table::{BitCounts, CosineSums, Kernels};
-use crate::{bits, canonical, scalar};
+use crate::{bits, canonical};
 use half::f16;
+use std::arch::x86_64::*;
 
-instantiate!(Level::Avx512, Lanes, "avx512f,avx512bw,avx512dq,avx512vl,avx2,f16c,popcnt", f32_to_f16: scalar::f32_to_f16);
+instantiate!(
+    Level::Avx512,
+    Lanes,
+    "avx512f,avx512bw,avx512dq,avx512vl,avx2,f16c,popcnt"
+);
+
+/// 32 lanes in two registers, the first with lanes 0 to 15.
+///
+/// Private, and used only by the functions that `instantiate!` compiles with AVX-512: where a
+/// method below runs, the CPU has it. Every SAFETY note builds on that.
+#[derive(Clone, Copy)]
+struct Lanes([__m512; 2]);
+
+/// Lanes of a register.
+const WIDTH: usize = 16;
+
+/// One bit for each of the first `length` lanes, of which there are fewer than 32.
+#[inline(always)]
+fn mask(length: usize) -> u32 {
+    debug_assert!(length < LANES);
+    (1 << length) - 1
+}
+
+/// Lane by lane, one instruction a register.
+macro_rules! lanewise {
+    ($($name:ident: $instruction:ident),*) => {
+        $(
+            #[inline(always)]
+            fn $name(self, other: Lanes) -> Lanes {
+                // SAFETY: AVX-512 F.
+                Lanes(std::array::from_fn(|part| unsafe {
+                    $instruction(self.0[part], other.0[part])
+                }))
+            }
+        )*
+    };
+}
+
+impl Lanes {
+    #[inline(always)]
+    fn from_half(half: __m512i) -> Lanes {
+        // SAFETY: AVX-512 F.
+        unsafe {
+            Lanes([
+                _mm512_cvtph_ps(_mm512_castsi512_si256(half)),
+                _mm512_cvtph_ps(_mm512_extracti64x4_epi64::<1>(half)),
+            ])
+        }
+    }
+}
+
+impl Block for Lanes {
+    #[inline(always)]
+    fn zero() -> Lanes {
+        // SAFETY: AVX-512 F.
+        Lanes([unsafe { _mm512_setzero_ps() }; 2])
+    }
+
+    #[inline(always)]
+    fn load(chunk: &[f32; LANES]) -> Lanes {
+        // SAFETY: AVX-512 F; two registers are the 32 elements of the chunk, at any alignment.
+        Lanes(std::array::from_fn(|part| unsafe {
+            _mm512_loadu_ps(chunk.as_ptr().add(WIDTH * part))
+        }))
+    }
+
+    #[inline(always)]
+    fn load_half(chunk: &[f16; LANES]) -> Lanes {
+        // SAFETY: AVX-512 F; two times sixteen are the 32 elements of the chunk, at any alignment.
+        Lanes(std::array::from_fn(|part| unsafe {
+            _mm512_cvtph_ps(_mm256_loadu_si256(chunk.as_ptr().add(WIDTH * part).cast()))
+        }))
+    }
+
+    #[inline(always)]
+    fn load_tail(tail: &[f32]) -> Lanes {
+        let mask = mask(tail.len());
+        // SAFETY: AVX-512 F; lanes that the mask leaves out are not read, so that nothing beyond
+        // the tail is, and `wrapping_add` may point there.
+        Lanes(std::array::from_fn(|part| unsafe {
+            _mm512_maskz_loadu_ps(
+                (mask >> (WIDTH * part)) as __mmask16,
+                tail.as_ptr().wrapping_add(WIDTH * part),
+            )
+        }))
+    }
+
+    #[inline(always)]
+    fn load_half_tail(tail: &[f16]) -> Lanes {
+        // SAFETY: AVX-512 BW; lanes that the mask leaves out are not read.
+        Lanes::from_half(unsafe {
+            _mm512_maskz_loadu_epi16(mask(tail.len()), tail.as_ptr().cast())
+        })
+    }
+
+    #[inline(always)]
+    fn store(self, chunk: &mut [f32; LANES]) {
+        for (part, register) in self.0.into_iter().enumerate() {
+            // SAFETY: AVX-512 F; two registers are the 32 elements of the chunk.
+            unsafe { _mm512_storeu_ps(chunk.as_mut_ptr().add(WIDTH * part), register) }
+        }
+    }
+
+    #[inline(always)]
+    fn store_half(self, chunk: &mut [f16; LANES]) {
+        for (part, register) in self.0.into_iter().enumerate() {
+            // SAFETY: AVX-512 F; two times sixteen are the 32 elements of the chunk.
+            unsafe {
+                let narrow = _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(register);
+                _mm256_storeu_si256(chunk.as_mut_ptr().add(WIDTH * part).cast(), narrow);
+            }
+        }
+    }
+
+    lanewise!(add: _mm512_add_ps, sub: _mm512_sub_ps, mul: _mm512_mul_ps);
+
+    #[inline(always)]
+    fn abs(self) -> Lanes {
+        // SAFETY: AVX-512 F.
+        Lanes(self.0.map(|register| unsafe { _mm512_abs_ps(register) }))
+    }
+
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        let [r0, r1] = self.0;
+        // SAFETY: AVX-512 F and DQ.
+        unsafe {
+            let sixteen = _mm512_add_ps(r0, r1);
+            sum_of_eight(_mm256_add_ps(
+                _mm512_castps512_ps256(sixteen),
+                _mm512_extractf32x8_ps::<1>(sixteen),
+            ))
+        }
+    }
+}

@@ -6,7 +6,7 @@
 /// signature. The table is sound only where the CPU has the features: `kernels_at`, the one place
 /// that names it, checks that first.
 macro_rules! instantiate {
-    ($level:expr, $block:ty, $features:literal, f32_to_f16: $narrow:path) => {
+    ($level:expr, $block:ty, $features:literal) => {
         instantiate!(@functions $features;
             f32_l2_squared(a: &[f32], b: &[f32]) -> f32 = canonical::l2_squared::<$block, f32>;
             f32_dot(a: &[f32], b: &[f32]) -> f32 = canonical::dot::<$block, f32>;
@@ -27,7 +27,7 @@ macro_rules! instantiate {
                 = canonical::cosine_sums::<$block, f16>;
             f16_norm_squared_f64(a: &[f16]) -> f64 = canonical::norm_squared_f64::<$block, f16>;
             f16_to_f32(input: &[f16], output: &mut [f32]) -> () = canonical::f16_to_f32::<$block>;
-            f32_to_f16(input: &[f32], output: &mut [f16]) -> () = $narrow;
+            f32_to_f16(input: &[f32], output: &mut [f16]) -> () = canonical::f32_to_f16::<$block>;
             bit_hamming(a: &[u8], b: &[u8]) -> u64 = bits::hamming;
             bit_jaccard_counts(a: &[u8], b: &[u8]) -> BitCounts = bits::jaccard_counts;
         );
