@@ -1,0 +1,200 @@
+//! Numbers as text, exactly as PostgreSQL prints a `real`.
+//!
+//! The digits are the shortest that read back as the same number and, among those, the nearest
+//! to it (Giulietti, "The Schubfach way to render doubles", 2020; the 32-bit case of it).
+//! PostgreSQL leaves out one thing that libraries for shortest digits do not: a decimal that
+//! lies exactly half way between two numbers, which would rely on the reader's rounding to
+//! even. So 33554448 prints as `3.3554448e+07`, not as `3.355445e+07`. That is why the digits
+//! are made here.
+
+use crate::memory;
+use crate::{ValueError, pow10};
+
+/// The longest text of an f32, such as `-1.17549435e-38`.
+pub(crate) const MAX_F32_LEN: usize = 15;
+/// The longest text of an i32.
+pub(crate) const MAX_I32_LEN: usize = 11;
+
+/// Appends `x` as `float4out` prints it: fixed point where the decimal exponent is in -4..6,
+/// else with an exponent of at least two digits. Fails when memory does.
+pub fn print_f32(x: f32, out: &mut Vec<u8>) -> Result<(), ValueError> {
+    memory::reserve(out, MAX_F32_LEN)?;
+    push_f32(x, out);
+    Ok(())
+}
+
+/// [`print_f32`] into room that the caller has reserved.
+pub(crate) fn push_f32(x: f32, out: &mut Vec<u8>) {
+    if !x.is_finite() {
+        let text: &[u8] = if x.is_nan() {
+            b"NaN"
+        } else if x > 0.0 {
+            b"Infinity"
+        } else {
+            b"-Infinity"
+        };
+        out.extend_from_slice(text);
+        return;
+    }
+    let mut buffer = [0u8; MAX_F32_LEN];
+    let mut at = 0;
+    if x.is_sign_negative() {
+        buffer[0] = b'-';
+        at = 1;
+    }
+    if x == 0.0 {
+        buffer[at] = b'0';
+        at += 1;
+    } else {
+        at += lay_out(shortest(x.to_bits() & 0x7fff_ffff), &mut buffer[at..]);
+    }
+    out.extend_from_slice(&buffer[..at]);
+}
+
+/// Appends `value` in decimal into room that the caller has reserved.
+pub(crate) fn push_i32(value: i32, out: &mut Vec<u8>) {
+    let mut buffer = [0u8; MAX_I32_LEN];
+    let mut at = MAX_I32_LEN;
+    let mut rest = value.unsigned_abs();
+    loop {
+        at -= 1;
+        buffer[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if value < 0 {
+        at -= 1;
+        buffer[at] = b'-';
+    }
+    out.extend_from_slice(&buffer[at..]);
+}
+
+/// `digits * 10^exponent`
+#[derive(Clone, Copy)]
+struct Decimal {
+    digits: u32,
+    exponent: i32,
+}
+
+/// The shortest decimal strictly inside the interval that rounds to the positive, finite f32
+/// with these bits.
+fn shortest(bits: u32) -> Decimal {
+    let fraction = bits & 0x7f_ffff;
+    let biased = (bits >> 23) as i32;
+    // The number is c * 2^q.
+    let (c, q) = if biased == 0 {
+        (fraction, -149)
+    } else {
+        (fraction | 0x80_0000, biased - 150)
+    };
+    // Integers that an f32 holds exactly are their own shortest digits.
+    if (-23..=0).contains(&q) && c.trailing_zeros() as i32 >= -q {
+        return Decimal {
+            digits: c >> -q,
+            exponent: 0,
+        };
+    }
+    // Below a power of two the next number is only half as far away.
+    let narrow_below = fraction == 0 && biased > 1;
+    let (left, middle, right) = (4 * c - 2 + u32::from(narrow_below), 4 * c, 4 * c + 2);
+    // 10^k is the largest power of ten that is not larger than the interval:
+    // floor(log10(2^q)), or floor(log10(3/4 * 2^q)).
+    let k = (q * 1_262_611 - if narrow_below { 524_031 } else { 0 }) >> 22;
+    let shift = q + ((-k * 1_741_647) >> 19) + 1;
+    let power = pow10::significand(-k);
+    let lower = scaled(power, left << shift) + 1;
+    let value = scaled(power, middle << shift);
+    let upper = scaled(power, right << shift) - 1;
+    // All three are 4 * v / 10^k now, odd where they are not exact.
+    let s = value / 4;
+    if s >= 10 {
+        let tens = s / 10;
+        let below = lower <= 40 * tens;
+        let above = 40 * tens + 40 <= upper;
+        if below != above {
+            return Decimal {
+                digits: tens + u32::from(above),
+                exponent: k + 1,
+            };
+        }
+    }
+    let below = lower <= 4 * s;
+    let above = 4 * s + 4 <= upper;
+    let up = if below != above {
+        above
+    } else {
+        // Both are inside: the nearer one, the even one of two that are as near.
+        let half = 4 * s + 2;
+        value > half || (value == half && s % 2 == 1)
+    };
+    Decimal {
+        digits: s + u32::from(up),
+        exponent: k,
+    }
+}
+
+/// The product's upper 32 bits; the last one is also set when anything below them is.
+fn scaled(power: u64, factor: u32) -> u32 {
+    let product = u128::from(power) * u128::from(factor);
+    let upper = (product >> 64) as u32;
+    let below = (product >> 32) as u32;
+    upper | u32::from(below > 1)
+}
+
+/// Writes a positive decimal and returns its length.
+fn lay_out(decimal: Decimal, out: &mut [u8]) -> usize {
+    let Decimal {
+        mut digits,
+        mut exponent,
+    } = decimal;
+    while digits.is_multiple_of(10) {
+        digits /= 10;
+        exponent += 1;
+    }
+    let mut text = [0u8; 10];
+    let mut start = text.len();
+    while digits > 0 {
+        start -= 1;
+        text[start] = b'0' + (digits % 10) as u8;
+        digits /= 10;
+    }
+    let text = &text[start..];
+    let n = text.len();
+    // The exponent of the first digit.
+    let leading = exponent + n as i32 - 1;
+    if !(-4..6).contains(&leading) {
+        out[0] = text[0];
+        let mut at = 1;
+        if n > 1 {
+            out[1] = b'.';
+            out[2..n + 1].copy_from_slice(&text[1..]);
+            at = n + 1;
+        }
+        let magnitude = leading.unsigned_abs() as u8;
+        out[at] = b'e';
+        out[at + 1] = if leading < 0 { b'-' } else { b'+' };
+        out[at + 2] = b'0' + magnitude / 10;
+        out[at + 3] = b'0' + magnitude % 10;
+        at + 4
+    } else if leading < 0 {
+        let zeros = leading.unsigned_abs() as usize - 1;
+        out[..2 + zeros].fill(b'0');
+        out[1] = b'.';
+        out[2 + zeros..2 + zeros + n].copy_from_slice(text);
+        2 + zeros + n
+    } else {
+        let whole = leading as usize + 1;
+        if whole >= n {
+            out[..n].copy_from_slice(text);
+            out[n..whole].fill(b'0');
+            whole
+        } else {
+            out[..whole].copy_from_slice(&text[..whole]);
+            out[whole] = b'.';
+            out[whole + 1..n + 1].copy_from_slice(&text[whole..]);
+            n + 1
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The SQL type `vector`: an array of f32 numbers.
+//!
+//! A stored payload, which is a varlena's content after its 4-byte length, is
+//! `i16 dimensions, i16 unused (0), dimensions * f32`, in the machine's byte order. The wire
+//! form is the same in network byte order.
+
+use std::cmp::Ordering;
+
+use half::f16;
+
+use crate::error::ValueError;
+use crate::sparsevec::{self, SparseRef};
+use crate::{MAX_DIMS, dense};
+
+/// Reads the text form, such as `[1,2.5,-3]`; a `typmod` other than -1 asks for that many
+/// dimensions.
+pub fn parse(text: &[u8], typmod: i32) -> Result<Vec<f32>, ValueError> {
+    dense::parse(text, typmod)
+}
+
+/// Appends the text form.
+pub fn print(v: &[f32], out: &mut Vec<u8>) -> Result<(), ValueError> {
+    dense::print(v, out)
+}
+
+/// Reads a whole message of the binary protocol; a `typmod` other than -1 asks for that many
+/// dimensions.
+pub fn from_wire(message: &[u8], typmod: i32) -> Result<Vec<f32>, ValueError> {
+    dense::from_wire(message, typmod)
+}
+
+/// Appends the binary protocol's form.
+pub fn to_wire(v: &[f32], out: &mut Vec<u8>) -> Result<(), ValueError> {
+    dense::to_wire(v, out)
+}
+
+/// The elements of a stored payload, which must be aligned to 4 bytes. Bytes that are not
+/// such a payload are an error, never a panic.
+pub fn view(payload: &[u8]) -> Result<&[f32], ValueError> {
+    dense::view(payload)
+}
+
+/// The bytes of a stored payload.
+pub fn payload_len(dims: usize) -> usize {
+    dense::payload_len::<f32>(dims)
+}
+
+/// Fills `out`, whose length must be [`payload_len`], with the payload to store.
+pub fn write_payload(v: &[f32], out: &mut [u8]) -> Result<(), ValueError> {
+    dense::write_payload(v, out)
+}
+
+/// Checks that the type can have so many dimensions.
+pub fn check_dims(dims: usize) -> Result<(), ValueError> {
+    dense::check_dims::<f32>(dims)
+}
+
+/// Checks dimensions against a type modifier; -1 allows all.
+pub fn check_typmod(dims: usize, typmod: i32) -> Result<(), ValueError> {
+    dense::check_typmod(dims, typmod)
+}
+
+/// Checks that two operands have the same dimensions.
+pub fn check_same_dims(a: &[f32], b: &[f32]) -> Result<(), ValueError> {
+    dense::check_same_dims(a, b)
+}
+
+/// The type modifier that the integers in a declaration such as `vector(3)` stand for.
+pub fn typmod_in(modifiers: &[i32]) -> Result<i32, ValueError> {
+    dense::typmod_in("vector", MAX_DIMS, modifiers)
+}
+
+/// The cast from `real[]`.
+pub fn from_f32s(numbers: &[f32], typmod: i32) -> Result<Vec<f32>, ValueError> {
+    dense::from_numbers(numbers, typmod, |x| x)
+}
+
+/// The cast from `double precision[]`.
+pub fn from_f64s(numbers: &[f64], typmod: i32) -> Result<Vec<f32>, ValueError> {
+    dense::from_numbers(numbers, typmod, |x| x as f32)
+}
+
+/// The cast from `smallint[]`.
+pub fn from_i16s(numbers: &[i16], typmod: i32) -> Result<Vec<f32>, ValueError> {
+    dense::from_numbers(numbers, typmod, f32::from)
+}
+
+/// The cast from `integer[]`.
+pub fn from_i32s(numbers: &[i32], typmod: i32) -> Result<Vec<f32>, ValueError> {
+    dense::from_numbers(numbers, typmod, |x| x as f32)
+}
+
+/// The cast from `bigint[]`.
+pub fn from_i64s(numbers: &[i64], typmod: i32) -> Result<Vec<f32>, ValueError> {
+    dense::from_numbers(numbers, typmod, |x| x as f32)
+}
+
+/// The cast from `halfvec`.
+pub fn from_halfvec(v: &[f16], typmod: i32) -> Result<Vec<f32>, ValueError> {
+    dense::from_numbers(v, typmod, f16::to_f32)
+}
+
+/// The cast from `sparsevec`.
+pub fn from_sparsevec(v: SparseRef<'_>, typmod: i32) -> Result<Vec<f32>, ValueError> {
+    sparsevec::to_dense(v, typmod)
+}
+
+/// `a + b`; too large a sum is an error.
+pub fn add(a: &[f32], b: &[f32]) -> Result<Vec<f32>, ValueError> {
+    dense::add(a, b)
+}
+
+/// `a - b`; too large a difference is an error.
+pub fn sub(a: &[f32], b: &[f32]) -> Result<Vec<f32>, ValueError> {
+    dense::sub(a, b)
+}
+
+/// `a * b`, element by element; too large a product is an error, and so is one that became
+/// zero though no factor was.
+pub fn mul(a: &[f32], b: &[f32]) -> Result<Vec<f32>, ValueError> {
+    dense::mul(a, b)
+}
+
+/// `v * factor`, in f64 and then rounded; errors as for [`mul`], and for a factor that is not
+/// finite.
+pub fn scale(v: &[f32], factor: f64) -> Result<Vec<f32>, ValueError> {
+    dense::scale(v, factor)
+}
+
+/// `v / divisor`, in f64 and then rounded; errors as for [`scale`], and for a divisor of zero.
+pub fn divide(v: &[f32], divisor: f64) -> Result<Vec<f32>, ValueError> {
+    dense::divide(v, divisor)
+}
+
+/// `a || b`
+pub fn concat(a: &[f32], b: &[f32]) -> Result<Vec<f32>, ValueError> {
+    dense::concat(a, b)
+}
+
+/// `count` elements from the 1-based `start`; what lies outside of `v` is left out, and an
+/// error where nothing is left.
+pub fn subvector(v: &[f32], start: i32, count: i32) -> Result<&[f32], ValueError> {
+    dense::subvector(v, start, count)
+}
+
+/// `v` divided by its L2 norm; the zero vector stays as it is.
+pub fn normalize(v: &[f32]) -> Result<Vec<f32>, ValueError> {
+    dense::normalize(v)
+}
+
+/// One bit an element, set where it is positive; packed from the most significant bit on, the
+/// last byte filled up with zeros.
+pub fn binary_quantize(v: &[f32]) -> Result<Vec<u8>, ValueError> {
+    dense::binary_quantize(v)
+}
+
+/// The element at a 1-based index.
+pub fn get(v: &[f32], index: i32) -> Option<f32> {
+    dense::get(v, index)
+}
+
+/// The order of the type: by elements first, then by dimensions.
+pub fn cmp(a: &[f32], b: &[f32]) -> Ordering {
+    dense::cmp(a, b)
+}
+
+/// The hash of the default hash operator class: the lower half of [`hash_extended`] with seed 0.
+pub fn hash(v: &[f32]) -> u32 {
+    dense::hash_extended(v, 0) as u32
+}
+
+/// The 64-bit hash with a seed; the same for ever, since partitioned tables rely on it.
+pub fn hash_extended(v: &[f32], seed: u64) -> u64 {
+    dense::hash_extended(v, seed)
+}
