@@ -1,7 +1,8 @@
 //! Which centroid a row belongs to.
 
+use pgnear_kernels::{Kernels, kernels};
+
 use crate::job::{Job, QuantError, unless_cancelled};
-use crate::kernel;
 use crate::matrix::Matrix;
 
 /// What "nearest" means.
@@ -14,26 +15,41 @@ pub enum Assign {
     Dot,
 }
 
-impl Assign {
-    /// Keys of one row against four centroids: smaller is nearer. Canonical bits.
-    pub(crate) fn keys4(self, row: &[f32], centroids: [&[f32]; 4]) -> [f32; 4] {
-        match self {
-            Assign::L2 => kernel::l2_squared_x4(row, centroids),
-            Assign::Dot => kernel::dot_x4(row, centroids).map(|dot| -dot),
+/// A meaning of "nearest" and the kernels it is computed with. Keys are canonical: the same bits on
+/// every CPU. A smaller key is nearer.
+#[derive(Clone, Copy)]
+pub(crate) struct Space {
+    pub(crate) kernels: &'static Kernels,
+    pub(crate) by: Assign,
+}
+
+impl Space {
+    pub(crate) fn new(by: Assign) -> Space {
+        Space {
+            kernels: kernels(),
+            by,
         }
     }
 
-    /// Key of one row against one centroid, the same bits as [`Self::keys4`].
-    pub(crate) fn key(self, row: &[f32], centroid: &[f32]) -> f32 {
-        match self {
-            Assign::L2 => kernel::l2_squared(row, centroid),
-            Assign::Dot => -kernel::dot(row, centroid),
+    /// Key of one row against one centroid: the squared distance, or the negative inner product.
+    pub(crate) fn key(&self, row: &[f32], centroid: &[f32]) -> f32 {
+        match self.by {
+            Assign::L2 => (self.kernels.f32_l2_squared)(row, centroid),
+            Assign::Dot => -(self.kernels.f32_dot)(row, centroid),
+        }
+    }
+
+    /// The same bits for four centroids at once, which is cheaper than four calls.
+    pub(crate) fn keys4(&self, row: &[f32], centroids: [&[f32]; 4]) -> [f32; 4] {
+        match self.by {
+            Assign::L2 => (self.kernels.f32_l2_squared_x4)(row, centroids),
+            Assign::Dot => (self.kernels.f32_dot_x4)(row, centroids).map(|dot| -dot),
         }
     }
 }
 
 /// The best of what was offered: the smallest key, ties to the lowest index.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Best {
     pub(crate) index: usize,
     pub(crate) key: f32,
@@ -45,7 +61,7 @@ impl Best {
         key: f32::INFINITY,
     };
 
-    /// NaN keys (an overflow of `inf - inf`) never win, except over nothing at all.
+    /// A NaN key (inner products that overflow to `inf - inf`) counts as the farthest.
     pub(crate) fn offer(&mut self, index: usize, key: f32) {
         let key = if key.is_nan() { f32::INFINITY } else { key };
         if key < self.key || (key == self.key && index < self.index) {
@@ -54,11 +70,11 @@ impl Best {
     }
 }
 
-/// The centroid nearest to `row` and its key: the squared distance, or the inner product. Ties go
+/// The centroid nearest to `row` and its value: the squared distance, or the inner product. Ties go
 /// to the lowest index; every CPU and every caller gets the same bits. `(0, _)` without centroids.
 pub fn nearest(centroids: &Matrix, row: &[f32], by: Assign) -> (usize, f32) {
     let mut best = [Best::NONE];
-    nearest_block(centroids, row, by, &mut best);
+    nearest_block(&Space::new(by), centroids, row, &mut best);
     let Best { index, key } = best[0];
     let value = match by {
         Assign::L2 => key,
@@ -67,13 +83,14 @@ pub fn nearest(centroids: &Matrix, row: &[f32], by: Assign) -> (usize, f32) {
     (if index == usize::MAX { 0 } else { index }, value)
 }
 
-/// [`nearest`] for every row of `rows` (whole rows, one after the other).
+/// [`nearest`] for every row of `rows` (whole rows, one after the other), on all the job's threads.
 pub fn nearest_batch<E>(
     job: &mut Job<'_, E>,
     centroids: &Matrix,
     rows: &[f32],
     by: Assign,
 ) -> Result<Vec<u32>, QuantError<E>> {
+    let space = Space::new(by);
     let dims = centroids.dims();
     if dims == 0 || !rows.len().is_multiple_of(dims) {
         return Err(QuantError::WrongDimensions {
@@ -85,15 +102,11 @@ pub fn nearest_batch<E>(
         let mut lists = budget.try_vec_filled(rows.len() / dims, 0u32)?;
         let complete = workers.for_each_chunk_mut(&mut lists, ROWS_A_BLOCK, |i, lists| {
             let start = i * ROWS_A_BLOCK * dims;
+            let rows = &rows[start..start + lists.len() * dims];
             let mut best = [Best::NONE; ROWS_A_BLOCK];
-            let best = &mut best[..lists.len()];
-            nearest_block(
-                centroids,
-                &rows[start..start + lists.len() * dims],
-                by,
-                best,
-            );
+            nearest_block(&space, centroids, rows, &mut best);
             for (list, best) in lists.iter_mut().zip(best) {
+                // Without centroids nothing was offered.
                 *list = if best.index == usize::MAX {
                     0
                 } else {
@@ -108,33 +121,23 @@ pub fn nearest_batch<E>(
 
 /// Rows that go through the centroids together: few enough to stay in the first-level cache while
 /// the centroids stream past.
-pub(crate) const ROWS_A_BLOCK: usize = 16;
+const ROWS_A_BLOCK: usize = 16;
 
-/// Offers every centroid to every row of a block.
-pub(crate) fn nearest_block(centroids: &Matrix, rows: &[f32], by: Assign, best: &mut [Best]) {
-    visit_block(centroids, rows, by, |r, c, key| best[r].offer(c, key));
-}
-
-/// Calls `visit(row, centroid, key)` for every pair, four centroids at a time over all the rows.
-pub(crate) fn visit_block(
-    centroids: &Matrix,
-    rows: &[f32],
-    by: Assign,
-    mut visit: impl FnMut(usize, usize, f32),
-) {
+/// Offers every centroid to every row of a block, four centroids at a time.
+fn nearest_block(space: &Space, centroids: &Matrix, rows: &[f32], best: &mut [Best]) {
     let dims = centroids.dims();
     let fours = centroids.rows() / 4 * 4;
     for c in (0..fours).step_by(4) {
         let four = std::array::from_fn(|j| centroids.row(c + j));
-        for (r, row) in rows.chunks_exact(dims).enumerate() {
-            for (j, key) in by.keys4(row, four).into_iter().enumerate() {
-                visit(r, c + j, key);
+        for (row, best) in rows.chunks_exact(dims).zip(&mut *best) {
+            for (j, key) in space.keys4(row, four).into_iter().enumerate() {
+                best.offer(c + j, key);
             }
         }
     }
     for c in fours..centroids.rows() {
-        for (r, row) in rows.chunks_exact(dims).enumerate() {
-            visit(r, c, by.key(row, centroids.row(c)));
+        for (row, best) in rows.chunks_exact(dims).zip(&mut *best) {
+            best.offer(c, space.key(row, centroids.row(c)));
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The same for packed bit vectors under Hamming distance.
 
 use crate::job::{Job, QuantError};
-use crate::kernel;
 use crate::kmeans::KMeansOptions;
 use crate::matrix::WrongShape;
 use pgnear_device::{MemoryBudget, OutOfMemory};
@@ -99,9 +98,10 @@ pub struct BitKMeans {
 
 /// The centroid nearest to `row` and its Hamming distance; ties go to the lowest index.
 pub fn nearest(centroids: &BitMatrix, row: &[u8]) -> (usize, u64) {
+    let hamming = pgnear_kernels::kernels().bit_hamming;
     let mut best = (0, u64::MAX);
     for c in 0..centroids.rows() {
-        let distance = kernel::hamming(row, centroids.row(c));
+        let distance = (hamming)(row, centroids.row(c));
         if distance < best.1 {
             best = (c, distance);
         }

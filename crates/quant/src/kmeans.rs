@@ -1,20 +1,26 @@
-//! Lloyd's k-means.
+//! k-means: exact k-means++ seeding in blocked passes, then Lloyd's iterations with Elkan's bounds.
 
 use pgnear_device::{MemoryBudget, Progress, Workers};
+use pgnear_kernels::Kernels;
 
-use crate::job::{Job, QuantError, Stop};
-use crate::matrix::Matrix;
+use crate::assign::{Assign, Space};
+use crate::fill;
+use crate::job::{Job, QuantError, Stop, unless_cancelled};
+use crate::lloyd::Lloyd;
+use crate::matrix::{Matrix, normalize};
+use crate::rng::Rng;
 
 /// What [`kmeans`] is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KMeansOptions {
     /// Centroids wanted.
     pub k: usize,
-    /// Rounds of assignment and update at most; fewer where nothing changes any more.
+    /// Rounds of update and assignment at most; fewer where the error hardly falls any more.
     pub max_iterations: usize,
-    /// Same samples and seed: same centroids.
+    /// Same samples and seed: same centroids, to the bit.
     pub seed: u64,
-    /// Samples are taken by their direction only, and centroids kept at unit length.
+    /// Samples are taken by their direction only (zero rows, which have none, are left out), and
+    /// centroids kept at unit length.
     pub spherical: bool,
 }
 
@@ -34,32 +40,114 @@ impl Default for KMeansOptions {
 pub struct KMeans {
     /// `k` centroids, all finite; of unit length where spherical.
     pub centroids: Matrix,
-    /// Mean squared Euclidean distance of the samples (normalised where spherical) to their
-    /// nearest centroid.
+    /// Mean squared Euclidean distance of the samples (by direction where spherical) to their
+    /// nearest centroid; 0 without samples.
     pub error: f64,
     /// Rounds done.
     pub iterations: usize,
 }
 
-/// Finds `options.k` centroids for `samples`.
+/// Finds `options.k` centroids for `samples`, which are used up.
+///
+/// Fewer samples than centroids: every sample is a centroid, and the others are random vectors near
+/// samples; without samples, random unit vectors. The result depends on samples, `k`, seed,
+/// iterations and `spherical` only: not on threads, CPU level or memory.
 pub fn kmeans<E>(
     job: &mut Job<'_, E>,
     samples: Matrix,
     options: &KMeansOptions,
 ) -> Result<KMeans, QuantError<E>> {
-    job.run(|workers, budget, progress| run(workers, budget, progress, samples, options))
+    let kernels = pgnear_kernels::kernels();
+    job.run(|workers, budget, progress| run(workers, budget, progress, kernels, samples, options))
 }
 
-fn run(
-    _workers: &Workers<'_>,
+pub(crate) fn run(
+    workers: &Workers<'_>,
     budget: &MemoryBudget,
-    _progress: &Progress,
-    samples: Matrix,
+    progress: &Progress,
+    kernels: &'static Kernels,
+    mut samples: Matrix,
     options: &KMeansOptions,
 ) -> Result<KMeans, Stop> {
+    let (k, dims) = (options.k, samples.dims());
+    // In units of one centroid against all samples; an iteration costs about an eighth of the
+    // seeding, which does that k times.
+    let step = (k / 8).max(1) as u64;
+    progress.begin(k as u64 + step * options.max_iterations as u64);
+    prepare(workers, &mut samples, options.spherical)?;
+    let mut rng = Rng::new(options.seed);
+    let mut centroids = Matrix::try_zeroed(budget, k, dims)?;
+    if samples.rows() <= k {
+        let (given, _) = centroids
+            .as_mut_slice()
+            .split_at_mut(samples.as_slice().len());
+        given.copy_from_slice(samples.as_slice());
+        fill::near_samples(
+            &mut centroids,
+            samples.rows(),
+            &samples,
+            options.spherical,
+            &mut rng,
+        );
+        return Ok(KMeans {
+            centroids,
+            error: 0.0,
+            iterations: 0,
+        });
+    }
+    let space = Space {
+        kernels,
+        by: if options.spherical {
+            Assign::Dot
+        } else {
+            Assign::L2
+        },
+    };
+    let mut lloyd = Lloyd::new(workers, budget, space, &samples, centroids, &mut rng)?;
+    lloyd.seed(&mut rng, progress)?;
+    let mut iterations = 0;
+    let mut error = lloyd.error();
+    while iterations < options.max_iterations {
+        iterations += 1;
+        lloyd.update()?;
+        let changed = lloyd.assign()?;
+        progress.advance(step);
+        let before = std::mem::replace(&mut error, lloyd.error());
+        if changed == 0 || before - error < before * ENOUGH {
+            break;
+        }
+    }
     Ok(KMeans {
-        centroids: Matrix::try_zeroed(budget, options.k, samples.dims())?,
-        error: 0.0,
-        iterations: 0,
+        error: error / samples.rows() as f64,
+        centroids: lloyd.into_centroids(),
+        iterations,
     })
+}
+
+/// An iteration that lowers the error by less than this share is the last.
+const ENOUGH: f64 = 1e-4;
+
+/// Refuses what is not finite; makes spherical samples unit vectors and drops those that cannot be.
+fn prepare(workers: &Workers<'_>, samples: &mut Matrix, spherical: bool) -> Result<(), Stop> {
+    const ROWS: usize = 256;
+    let dims = samples.dims();
+    let bad = std::sync::atomic::AtomicUsize::new(usize::MAX);
+    let complete = workers.for_each_chunk_mut(samples.as_mut_slice(), ROWS * dims, |i, rows| {
+        for (j, row) in rows.chunks_exact_mut(dims).enumerate() {
+            if !row.iter().all(|x| x.is_finite()) {
+                bad.fetch_min(i * ROWS + j, std::sync::atomic::Ordering::Relaxed);
+            } else if spherical {
+                normalize(row);
+            }
+        }
+    });
+    unless_cancelled(complete)?;
+    let row = bad.into_inner();
+    if row != usize::MAX {
+        return Err(Stop::NotFinite { row });
+    }
+    if spherical {
+        samples.retain_rows(|row| row.iter().any(|&x| x != 0.0));
+    }
+    Ok(())
 }

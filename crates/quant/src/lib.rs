@@ -4,12 +4,13 @@
 
 mod assign;
 pub mod bits;
+mod bounds;
+mod fill;
 mod job;
-mod kernel;
 mod kmeans;
+mod lloyd;
 mod matrix;
 mod rng;
-mod seeding;
 
 pub use assign::{Assign, nearest, nearest_batch};
 pub use job::{Job, QuantError};

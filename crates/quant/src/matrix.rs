@@ -107,6 +107,20 @@ impl Matrix {
             self.data.truncate(rows * self.dims);
         }
     }
+
+    /// Keeps the rows that `keep` says, in their order.
+    pub(crate) fn retain_rows(&mut self, keep: impl Fn(&[f32]) -> bool) {
+        let mut kept = 0;
+        for i in 0..self.rows {
+            if keep(self.row(i)) {
+                let from = i * self.dims;
+                self.data
+                    .copy_within(from..from + self.dims, kept * self.dims);
+                kept += 1;
+            }
+        }
+        self.truncate(kept);
+    }
 }
 
 /// Scales `row` to unit length, in double precision so that no component overflows on the way. A

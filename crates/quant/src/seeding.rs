@@ -1,1 +1,0 @@
-//! First centroids: k-means++ on a sub-sample.
