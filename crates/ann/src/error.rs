@@ -24,6 +24,8 @@ pub enum Error {
         value: u64,
         limit: u64,
     },
+    /// The caller asked for what this index cannot do; the message says what.
+    Invalid(&'static str),
     /// The host could not read or write.
     Io(String),
 }
@@ -59,6 +61,7 @@ impl fmt::Display for Error {
             Error::TooLarge { what, value, limit } => {
                 write!(f, "{what} {value} is over the limit of {limit}")
             }
+            Error::Invalid(what) => f.write_str(what),
             Error::Io(message) => f.write_str(message),
         }
     }

@@ -6,7 +6,10 @@
 //! * [`ivfflat`]: inverted lists of whole vectors.
 #![deny(unsafe_code)]
 
+mod alloc;
 pub mod error;
+pub mod ivfflat;
+pub mod memory;
 pub mod page;
 pub mod row;
 pub mod store;

@@ -346,3 +346,9 @@ impl<'a> PageMut<'a> {
         put_u32(self.bytes, self.special + 20, extra);
     }
 }
+
+/// The bytes between the used ones and the special area of a sound page.
+pub(crate) fn hole(bytes: &[u8]) -> &[u8] {
+    let special = bytes.len() - SPECIAL;
+    &bytes[usize::from(u16_at(bytes, LOWER)).min(special)..special]
+}

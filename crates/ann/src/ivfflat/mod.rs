@@ -1,0 +1,22 @@
+//! Inverted lists of whole vectors: see `README.md` beside this file.
+
+mod build;
+mod candidates;
+mod centroids;
+mod directory;
+mod entry;
+mod insert;
+mod layout;
+mod meta;
+mod order;
+mod scan;
+mod search;
+
+pub use build::{BuildStats, Builder};
+pub use centroids::Centroids;
+pub use insert::insert;
+pub use layout::{MAX_BITS, MAX_DIMS, MAX_LISTS};
+pub use meta::{IndexSpec, Meta};
+pub use order::lock_order;
+pub use scan::{Hit, Scan, ScanOptions, ScanStats};
+pub use search::Query;
