@@ -1,0 +1,6 @@
+//! Functions and operators over the types, and what the planner asks about them.
+
+mod aggregate;
+mod arithmetic;
+mod compare;
+mod distance;

@@ -1,0 +1,64 @@
+//! Differences between PostgreSQL majors, and macros of its headers.
+
+use pgrx::pg_sys;
+
+/// Checks for interrupts and sleeps where vacuum's cost limit asks for it.
+pub fn vacuum_delay_point() {
+    // SAFETY: on the backend's thread, with no lightweight lock of ours held.
+    unsafe {
+        #[cfg(feature = "pg18")]
+        pg_sys::vacuum_delay_point(false);
+        #[cfg(not(feature = "pg18"))]
+        pg_sys::vacuum_delay_point();
+    }
+}
+
+/// The header's RelationNeedsWAL.
+///
+/// # Safety
+/// `relation` is open.
+pub unsafe fn relation_needs_wal(relation: pg_sys::Relation) -> bool {
+    // SAFETY: the caller's promise; rd_rel is set for every open relation.
+    unsafe {
+        let permanent = (*(*relation).rd_rel).relpersistence == pg_sys::RELPERSISTENCE_PERMANENT as std::ffi::c_char;
+        let logged = pg_sys::wal_level >= pg_sys::WalLevel::WAL_LEVEL_REPLICA as i32;
+        let created_here = (*relation).rd_createSubid != pg_sys::InvalidSubTransactionId
+            || relfile_created_here(relation);
+        permanent && (logged || !created_here)
+    }
+}
+
+unsafe fn relfile_created_here(relation: pg_sys::Relation) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        #[cfg(feature = "pg15")]
+        return (*relation).rd_firstRelfilenodeSubid != pg_sys::InvalidSubTransactionId;
+        #[cfg(not(feature = "pg15"))]
+        return (*relation).rd_firstRelfilelocatorSubid != pg_sys::InvalidSubTransactionId;
+    }
+}
+
+/// The header's TupleDescAttr: 18 moved the attributes behind an array of compact ones.
+///
+/// # Safety
+/// `descriptor` is valid and has more than `n` attributes.
+pub unsafe fn attribute(
+    descriptor: pg_sys::TupleDesc,
+    n: usize,
+) -> *const pg_sys::FormData_pg_attribute {
+    // SAFETY: the caller's promise.
+    unsafe {
+        #[cfg(feature = "pg18")]
+        {
+            let compact = (*descriptor).compact_attrs.as_ptr();
+            compact
+                .add((*descriptor).natts as usize)
+                .cast::<pg_sys::FormData_pg_attribute>()
+                .add(n)
+        }
+        #[cfg(not(feature = "pg18"))]
+        {
+            (*descriptor).attrs.as_ptr().add(n)
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! From the typed errors of the pure crates to PostgreSQL's error reports.
+
+use pgnear_values::{Code, ValueError};
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::{PgLogLevel, PgSqlErrorCode};
+
+/// Raises `error` as an ERROR with its SQLSTATE, detail and hint. Never returns.
+#[cold]
+#[inline(never)]
+pub fn raise(error: ValueError) -> ! {
+    let mut report = ErrorReport::new(sqlstate(error.code), error.message, "pgnear");
+    if let Some(detail) = error.detail {
+        report = report.set_detail(detail);
+    }
+    if let Some(hint) = error.hint {
+        report = report.set_hint(hint);
+    }
+    report.report(PgLogLevel::ERROR);
+    unreachable!("an ERROR does not return")
+}
+
+fn sqlstate(code: Code) -> PgSqlErrorCode {
+    match code {
+        Code::DataException => PgSqlErrorCode::ERRCODE_DATA_EXCEPTION,
+        Code::InvalidTextRepresentation => PgSqlErrorCode::ERRCODE_INVALID_TEXT_REPRESENTATION,
+        Code::NumericValueOutOfRange => PgSqlErrorCode::ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
+        Code::NullValueNotAllowed => PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED,
+        Code::InvalidParameterValue => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+        Code::ProgramLimitExceeded => PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+        Code::InvalidBinaryRepresentation => PgSqlErrorCode::ERRCODE_INVALID_BINARY_REPRESENTATION,
+        Code::ProtocolViolation => PgSqlErrorCode::ERRCODE_PROTOCOL_VIOLATION,
+        Code::OutOfMemory => PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY,
+        Code::FeatureNotSupported => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+        Code::InternalError => PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
+        Code::DataCorrupted => PgSqlErrorCode::ERRCODE_DATA_CORRUPTED,
+        Code::DivisionByZero => PgSqlErrorCode::ERRCODE_DIVISION_BY_ZERO,
+    }
+}

@@ -1,0 +1,25 @@
+//! What happens once when the library is loaded.
+
+use pgnear_values::{Code, ValueError};
+
+use super::error::raise;
+
+/// Chooses the kernels; reports a level that was asked for and can't be had.
+pub fn library_loaded() {
+    // SAFETY: called at the top of `_PG_init`, an extern function.
+    unsafe {
+        pgrx::pg_sys::panic::pgrx_extern_c_guard(|| {
+            if let Err(error) = pgnear_kernels::try_kernels() {
+                raise(ValueError {
+                    code: Code::InvalidParameterValue,
+                    message: error.to_string().into(),
+                    detail: None,
+                    hint: Some(
+                        "Unset the environment variable PGNEAR_SIMD, or set it to \"scalar\"."
+                            .into(),
+                    ),
+                });
+            }
+        });
+    }
+}

@@ -1,0 +1,34 @@
+//! PostgreSQL functions called several at a time under one guard.
+//!
+//! Each call through pgrx sets a jump point of its own, which costs about as much as pinning a hot
+//! buffer. The functions here are declared without it, and only called inside [`guarded`].
+
+use pgrx::pg_sys;
+
+unsafe extern "C-unwind" {
+    pub fn ReadBufferExtended(
+        relation: pg_sys::Relation,
+        fork: pg_sys::ForkNumber::Type,
+        block: pg_sys::BlockNumber,
+        mode: pg_sys::ReadBufferMode::Type,
+        strategy: pg_sys::BufferAccessStrategy,
+    ) -> pg_sys::Buffer;
+    pub fn LockBuffer(buffer: pg_sys::Buffer, mode: std::ffi::c_int);
+    pub fn ConditionalLockBuffer(buffer: pg_sys::Buffer) -> bool;
+    pub fn UnlockReleaseBuffer(buffer: pg_sys::Buffer);
+    pub fn ReleaseBuffer(buffer: pg_sys::Buffer);
+    pub fn LockRelationForExtension(relation: pg_sys::Relation, mode: pg_sys::LOCKMODE);
+    pub fn UnlockRelationForExtension(relation: pg_sys::Relation, mode: pg_sys::LOCKMODE);
+    pub fn MarkBufferDirty(buffer: pg_sys::Buffer);
+}
+
+/// Runs `body` with one jump point for all raw calls in it; a PostgreSQL ERROR becomes a panic.
+///
+/// # Safety
+/// On the backend's own thread only, and `body` owns nothing that needs dropping when PostgreSQL
+/// jumps out of it.
+#[inline]
+pub unsafe fn guarded<T>(body: impl FnOnce() -> T) -> T {
+    // SAFETY: the caller's promise.
+    unsafe { pg_sys::ffi::pg_guard_ffi_boundary(body) }
+}
