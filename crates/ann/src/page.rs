@@ -70,7 +70,7 @@ impl Kind {
 }
 
 /// A link to a page in one of its lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Link {
     pub block: u32,
     pub generation: u32,
@@ -347,8 +347,18 @@ impl<'a> PageMut<'a> {
     }
 }
 
-/// The bytes between the used ones and the special area of a sound page.
+/// The bytes between the used ones and the special area, which a record loses.
 pub(crate) fn hole(bytes: &[u8]) -> &[u8] {
+    &bytes[hole_range(bytes)]
+}
+
+/// Does to the hole what a record does.
+pub(crate) fn clear_hole(bytes: &mut [u8]) {
+    let hole = hole_range(bytes);
+    bytes[hole].fill(0);
+}
+
+fn hole_range(bytes: &[u8]) -> std::ops::Range<usize> {
     let special = bytes.len() - SPECIAL;
-    &bytes[usize::from(u16_at(bytes, LOWER)).min(special)..special]
+    usize::from(u16_at(bytes, LOWER)).min(special)..special
 }

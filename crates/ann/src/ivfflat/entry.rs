@@ -42,7 +42,7 @@ pub(super) fn open_list_page<'a>(
     open_linked(bytes, link, Kind::List, list)
 }
 
-fn open_linked<'a>(
+pub(super) fn open_linked<'a>(
     bytes: &'a [u8],
     link: Link,
     kind: Kind,
@@ -102,12 +102,17 @@ impl<'a> Entries<'a> {
         };
         let bytes = &self.bytes[index * layout.slot..];
         Entry {
-            tid: Tid {
-                block: u32_at(bytes, 0),
-                offset: u16_at(bytes, 4),
-            },
+            tid: Entries::tid_at(bytes, 0),
             norm: f32::from_bits(u32_at(bytes, 8)),
             payload: &bytes[head..head + payload],
+        }
+    }
+
+    /// The row of the entry that begins at `at` in the body of a page.
+    pub fn tid_at(body: &[u8], at: usize) -> Tid {
+        Tid {
+            block: u32_at(body, at),
+            offset: u16_at(body, at + 4),
         }
     }
 
@@ -204,7 +209,7 @@ impl WideHead {
             page: view.link(),
             tid: entry.tid,
             norm: entry.norm,
-            cont: entries.cont(),
+            cont: layout.follow(view, entries.cont())?,
         }))
     }
 
@@ -235,7 +240,7 @@ impl WideHead {
             let (here, after) = rest.split_at_mut(part.len());
             here.copy_from_slice(part);
             rest = after;
-            link = view.next();
+            link = layout.follow(&view, view.next())?;
         }
         if !link.is_none() {
             return Err(Error::corrupt(link.block, "wide entry has too many pages"));

@@ -3,6 +3,8 @@
 mod build;
 mod candidates;
 mod centroids;
+mod check;
+mod cost;
 mod directory;
 mod entry;
 mod insert;
@@ -11,12 +13,16 @@ mod meta;
 mod order;
 mod scan;
 mod search;
+mod vacuum;
 
 pub use build::{BuildStats, Builder};
 pub use centroids::Centroids;
+pub use check::{Finding, TidState, check};
+pub use cost::{CostFigures, CostInput, estimate};
 pub use insert::insert;
 pub use layout::{MAX_BITS, MAX_DIMS, MAX_LISTS};
 pub use meta::{IndexSpec, Meta};
 pub use order::lock_order;
 pub use scan::{Hit, Scan, ScanOptions, ScanStats};
 pub use search::Query;
+pub use vacuum::{VacuumStats, bulk_delete, cleanup};
