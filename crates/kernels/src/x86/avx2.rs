@@ -86,10 +86,11 @@ impl Block for Lanes {
 
     #[inline(always)]
     fn load_half_tail(tail: &[f16]) -> Lanes {
-        // AVX2 has no masked load of 16 bits.
-        let mut chunk = [f16::ZERO; LANES];
-        chunk[..tail.len()].copy_from_slice(tail);
-        Lanes::load_half(&chunk)
+        // SAFETY: F16C.
+        Lanes(std::array::from_fn(|part| unsafe {
+            let start = tail.len().min(WIDTH * part);
+            _mm256_cvtph_ps(first_eight(&tail[start..]))
+        }))
     }
 
     #[inline(always)]
@@ -131,6 +132,32 @@ impl Block for Lanes {
             sum_of_eight(_mm256_add_ps(sixteen[0], sixteen[1]))
         }
     }
+}
+
+/// The first eight elements, or all and then zeros: AVX2 has no masked load of 16 bits, and a
+/// detour over memory would stall on loading what was just stored in smaller pieces.
+///
+/// # Safety
+/// The CPU must have SSE2.
+#[inline(always)]
+unsafe fn first_eight(halves: &[f16]) -> __m128i {
+    if let Some(eight) = halves.first_chunk::<WIDTH>() {
+        // SAFETY: the caller's promise; eight elements are there, at any alignment.
+        return unsafe { _mm_loadu_si128(eight.as_ptr().cast()) };
+    }
+    let (low, high) = match halves.split_first_chunk::<4>() {
+        Some((low, high)) => (packed(low), packed(high)),
+        None => (packed(halves), 0),
+    };
+    // SAFETY: the caller's promise.
+    unsafe { _mm_set_epi64x(high, low) }
+}
+
+/// Up to four elements, the first in the lowest bits, then zeros.
+#[inline(always)]
+fn packed(halves: &[f16]) -> i64 {
+    let bits = |at: usize| halves.get(at).map_or(0, |half| i64::from(half.to_bits()));
+    bits(0) | bits(1) << 16 | bits(2) << 32 | bits(3) << 48
 }
 
 /// The last three levels of the tree.

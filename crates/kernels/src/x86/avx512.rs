@@ -46,19 +46,6 @@ macro_rules! lanewise {
     };
 }
 
-impl Lanes {
-    #[inline(always)]
-    fn from_half(half: __m512i) -> Lanes {
-        // SAFETY: AVX-512 F.
-        unsafe {
-            Lanes([
-                _mm512_cvtph_ps(_mm512_castsi512_si256(half)),
-                _mm512_cvtph_ps(_mm512_extracti64x4_epi64::<1>(half)),
-            ])
-        }
-    }
-}
-
 impl Block for Lanes {
     #[inline(always)]
     fn zero() -> Lanes {
@@ -76,9 +63,14 @@ impl Block for Lanes {
 
     #[inline(always)]
     fn load_half(chunk: &[f16; LANES]) -> Lanes {
-        // SAFETY: AVX-512 F; two times sixteen are the 32 elements of the chunk, at any alignment.
+        // Two conversions to eight lanes and an insert: Zen 4 takes longer for one to sixteen.
+        // SAFETY: F16C and AVX-512 DQ; four times eight are the 32 elements of the chunk, at any
+        // alignment.
         Lanes(std::array::from_fn(|part| unsafe {
-            _mm512_cvtph_ps(_mm256_loadu_si256(chunk.as_ptr().add(WIDTH * part).cast()))
+            let halves = chunk.as_ptr().add(WIDTH * part);
+            let low = _mm256_cvtph_ps(_mm_loadu_si128(halves.cast()));
+            let high = _mm256_cvtph_ps(_mm_loadu_si128(halves.add(WIDTH / 2).cast()));
+            _mm512_insertf32x8::<1>(_mm512_castps256_ps512(low), high)
         }))
     }
 
@@ -97,10 +89,14 @@ impl Block for Lanes {
 
     #[inline(always)]
     fn load_half_tail(tail: &[f16]) -> Lanes {
-        // SAFETY: AVX-512 BW; lanes that the mask leaves out are not read.
-        Lanes::from_half(unsafe {
-            _mm512_maskz_loadu_epi16(mask(tail.len()), tail.as_ptr().cast())
-        })
+        // SAFETY: AVX-512 F and BW; lanes that the mask leaves out are not read.
+        unsafe {
+            let halves = _mm512_maskz_loadu_epi16(mask(tail.len()), tail.as_ptr().cast());
+            Lanes([
+                _mm512_cvtph_ps(_mm512_castsi512_si256(halves)),
+                _mm512_cvtph_ps(_mm512_extracti64x4_epi64::<1>(halves)),
+            ])
+        }
     }
 
     #[inline(always)]
