@@ -21,6 +21,10 @@ const WIDE_LANES: usize = 16;
 ///
 /// Operations are those of IEEE 754, lane by lane, rounded to nearest, and never fused.
 pub(crate) trait Block: Copy {
+    /// Whether the registers hold the lanes of three or four sums; else kernels with several sums
+    /// are faster one sum after the other.
+    const SEVERAL_SUMS: bool;
+
     fn zero() -> Self;
     fn load(chunk: &[f32; LANES]) -> Self;
     /// Exact conversion of each lane.
@@ -129,7 +133,7 @@ fn sum<B: Block, E: Load, T: Term>(a: &[E], b: &[E]) -> f32 {
 #[inline(always)]
 fn sum_x4<B: Block, E: Load, T: Term>(a: &[E], rows: [&[E]; 4]) -> [f32; 4] {
     let length = a.len();
-    if rows.iter().any(|row| row.len() != length) {
+    if !B::SEVERAL_SUMS || rows.iter().any(|row| row.len() != length) {
         return rows.map(|row| sum::<B, E, T>(a, row));
     }
     let (a_chunks, a_tail) = a.as_chunks::<LANES>();
@@ -191,8 +195,16 @@ pub(crate) fn dot_x4<B: Block, E: Load>(a: &[E], rows: [&[E]; 4]) -> [f32; 4] {
 pub(crate) fn cosine_sums<B: Block, E: Load>(a: &[E], b: &[E]) -> CosineSums {
     debug_assert_eq!(a.len(), b.len());
     let length = a.len().min(b.len());
-    let (a_chunks, a_tail) = a[..length].as_chunks::<LANES>();
-    let (b_chunks, b_tail) = b[..length].as_chunks::<LANES>();
+    let (a, b) = (&a[..length], &b[..length]);
+    if !B::SEVERAL_SUMS {
+        return CosineSums {
+            dot: sum::<B, E, Product>(a, b),
+            norm_a: sum::<B, E, Product>(a, a),
+            norm_b: sum::<B, E, Product>(b, b),
+        };
+    }
+    let (a_chunks, a_tail) = a.as_chunks::<LANES>();
+    let (b_chunks, b_tail) = b.as_chunks::<LANES>();
     let (mut dot, mut norm_a, mut norm_b) = (B::zero(), B::zero(), B::zero());
     for (a, b) in a_chunks.iter().zip(b_chunks) {
         let (a, b): (B, B) = (E::load(a), E::load(b));

@@ -47,6 +47,8 @@ macro_rules! lanewise {
 }
 
 impl Block for Lanes {
+    const SEVERAL_SUMS: bool = true;
+
     #[inline(always)]
     fn zero() -> Lanes {
         // SAFETY: AVX-512 F.
