@@ -5,6 +5,7 @@
 
 pgrx::pg_module_magic!();
 
+mod am;
 mod ops;
 mod pg;
 mod types;

@@ -45,14 +45,25 @@ pub trait IndexAm: 'static {
     /// Reports what is wrong with an operator class as WARNINGs.
     fn validate(opclass: pg_sys::Oid) -> bool;
 
-    fn build(index: Index<'_>, options: Option<&Self::Options>, builds: &mut Builds<'_>) -> Result<BuildTotals, AmError>;
+    fn build(
+        index: Index<'_>,
+        options: Option<&Self::Options>,
+        builds: &mut Builds<'_>,
+    ) -> Result<BuildTotals, AmError>;
     /// Writes the empty index of an unlogged table that a crash falls back to.
-    fn build_empty(index: Index<'_>, options: Option<&Self::Options>, writer: &mut PgBulkWriter) -> Result<(), AmError>;
+    fn build_empty(
+        index: Index<'_>,
+        options: Option<&Self::Options>,
+        writer: &mut PgBulkWriter,
+    ) -> Result<(), AmError>;
     /// Adds a row. `elements` are the bytes of the value's elements.
     fn insert(store: &PgStore<'_>, row: Tid, dims: u32, elements: &[u8]) -> Result<(), AmError>;
 
     /// Removes the rows that `is_dead` says are gone.
-    fn bulk_delete(store: &PgStore<'_>, is_dead: &mut dyn FnMut(Tid) -> bool) -> Result<VacuumTotals, AmError>;
+    fn bulk_delete(
+        store: &PgStore<'_>,
+        is_dead: &mut dyn FnMut(Tid) -> bool,
+    ) -> Result<VacuumTotals, AmError>;
     /// What a vacuum does at its end, also where no row was removed.
     fn cleanup(store: &PgStore<'_>) -> Result<VacuumTotals, AmError>;
 
@@ -70,7 +81,8 @@ pub fn routine<A: IndexAm>(_: Call<'_>) -> pg_sys::Datum {
     // SAFETY: a node of zeros is a valid IndexAmRoutine without functions, allocated in the
     // caller's context as handlers do.
     let routine: &mut pg_sys::IndexAmRoutine = unsafe {
-        let node = pg_sys::palloc0(size_of::<pg_sys::IndexAmRoutine>()).cast::<pg_sys::IndexAmRoutine>();
+        let node =
+            pg_sys::palloc0(size_of::<pg_sys::IndexAmRoutine>()).cast::<pg_sys::IndexAmRoutine>();
         (*node).type_ = pg_sys::NodeTag::T_IndexAmRoutine;
         &mut *node
     };
@@ -122,15 +134,24 @@ pub(super) fn tid_from(pointer: &pg_sys::ItemPointerData) -> Tid {
 /// A heap row's address, in PostgreSQL's form.
 pub(super) fn tid_to(tid: Tid) -> pg_sys::ItemPointerData {
     pg_sys::ItemPointerData {
-        ip_blkid: pg_sys::BlockIdData { bi_hi: (tid.block >> 16) as u16, bi_lo: tid.block as u16 },
+        ip_blkid: pg_sys::BlockIdData {
+            bi_hi: (tid.block >> 16) as u16,
+            bi_lo: tid.block as u16,
+        },
         ip_posid: tid.offset,
     }
 }
 
 /// Splits a value's payload into its dimensions and its elements. Dimensions of `bit` are its bits.
-pub(super) fn split_value(index: Index<'_>, payload: &[u8]) -> Result<(u32, &[u8]), AmError> {
+pub(super) fn split_value<'a>(
+    index: Index<'_>,
+    payload: &'a [u8],
+) -> Result<(u32, &'a [u8]), AmError> {
     let Some((head, elements)) = payload.split_first_chunk::<VALUE_HEAD>() else {
-        return Err(AmError::Index(pgnear_ann::Error::WrongDimensions { expected: 1, got: 0 }));
+        return Err(AmError::Index(pgnear_ann::Error::WrongDimensions {
+            expected: 1,
+            got: 0,
+        }));
     };
     let bits = matches!(index.column_type(), pg_sys::BITOID | pg_sys::VARBITOID);
     let dims = if bits {
@@ -153,8 +174,8 @@ unsafe extern "C-unwind" fn build<A: IndexAm>(
             let mut builds = Builds::new(heap, index, info);
             let totals = A::build(index, index.options::<A::Options>(), &mut builds)
                 .unwrap_or_else(|error| index.fail(error));
-            let result =
-                pg_sys::palloc0(size_of::<pg_sys::IndexBuildResult>()).cast::<pg_sys::IndexBuildResult>();
+            let result = pg_sys::palloc0(size_of::<pg_sys::IndexBuildResult>())
+                .cast::<pg_sys::IndexBuildResult>();
             (*result).heap_tuples = totals.heap_rows;
             (*result).index_tuples = totals.index_rows;
             result
@@ -250,7 +271,9 @@ unsafe fn vacuum_result(
 ) -> *mut pg_sys::IndexBulkDeleteResult {
     let totals = match totals {
         Ok(totals) => totals,
-        Err(AmError::Index(error @ (pgnear_ann::Error::NotOurs | pgnear_ann::Error::UnknownVersion { .. }))) => {
+        Err(AmError::Index(
+            error @ (pgnear_ann::Error::NotOurs | pgnear_ann::Error::UnknownVersion { .. }),
+        )) => {
             pgrx::ereport!(
                 pgrx::PgLogLevel::WARNING,
                 pgrx::PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -343,7 +366,11 @@ unsafe extern "C-unwind" fn begin_scan<A: IndexAm>(
     unsafe {
         edge(|| {
             let scan = pg_sys::RelationGetIndexScan(index, nkeys, norderbys);
-            let state = ScanState::<A> { scan: None, started: false, query: None };
+            let state = ScanState::<A> {
+                scan: None,
+                started: false,
+                query: None,
+            };
             (*scan).opaque = super::memory::leak_into_current_context(state).cast();
             scan
         })

@@ -2,6 +2,9 @@
 
 use pgrx::pg_sys;
 
+/// The header's InvalidSubTransactionId.
+const INVALID_SUBTRANSACTION: pg_sys::SubTransactionId = 0;
+
 /// Checks for interrupts and sleeps where vacuum's cost limit asks for it.
 pub fn vacuum_delay_point() {
     // SAFETY: on the backend's thread, with no lightweight lock of ours held.
@@ -20,10 +23,11 @@ pub fn vacuum_delay_point() {
 pub unsafe fn relation_needs_wal(relation: pg_sys::Relation) -> bool {
     // SAFETY: the caller's promise; rd_rel is set for every open relation.
     unsafe {
-        let permanent = (*(*relation).rd_rel).relpersistence == pg_sys::RELPERSISTENCE_PERMANENT as std::ffi::c_char;
+        let permanent = (*(*relation).rd_rel).relpersistence
+            == pg_sys::RELPERSISTENCE_PERMANENT as std::ffi::c_char;
         let logged = pg_sys::wal_level >= pg_sys::WalLevel::WAL_LEVEL_REPLICA as i32;
-        let created_here = (*relation).rd_createSubid != pg_sys::InvalidSubTransactionId
-            || relfile_created_here(relation);
+        let created_here =
+            (*relation).rd_createSubid != INVALID_SUBTRANSACTION || relfile_created_here(relation);
         permanent && (logged || !created_here)
     }
 }
@@ -32,9 +36,9 @@ unsafe fn relfile_created_here(relation: pg_sys::Relation) -> bool {
     // SAFETY: the caller's promise.
     unsafe {
         #[cfg(feature = "pg15")]
-        return (*relation).rd_firstRelfilenodeSubid != pg_sys::InvalidSubTransactionId;
+        return (*relation).rd_firstRelfilenodeSubid != INVALID_SUBTRANSACTION;
         #[cfg(not(feature = "pg15"))]
-        return (*relation).rd_firstRelfilelocatorSubid != pg_sys::InvalidSubTransactionId;
+        return (*relation).rd_firstRelfilelocatorSubid != INVALID_SUBTRANSACTION;
     }
 }
 
@@ -60,5 +64,45 @@ pub unsafe fn attribute(
         {
             (*descriptor).attrs.as_ptr().add(n)
         }
+    }
+}
+
+/// Counts a scan in pg_stat_user_indexes, and for EXPLAIN where the server shows it.
+///
+/// # Safety
+/// `scan` is open.
+pub unsafe fn count_index_scan(scan: pg_sys::IndexScanDesc) {
+    // SAFETY: the caller's promise; pgstat_info is set by pgstat_assoc_relation.
+    unsafe {
+        let relation = (*scan).indexRelation;
+        if (*relation).pgstat_info.is_null() && (*relation).pgstat_enabled {
+            pg_sys::pgstat_assoc_relation(relation);
+        }
+        if let Some(info) = (*relation).pgstat_info.as_mut() {
+            #[cfg(feature = "pg15")]
+            {
+                info.t_counts.t_numscans += 1;
+            }
+            #[cfg(not(feature = "pg15"))]
+            {
+                info.counts.numscans += 1;
+            }
+        }
+        #[cfg(feature = "pg18")]
+        if let Some(instrument) = (*scan).instrument.as_mut() {
+            instrument.nsearches += 1;
+        }
+    }
+}
+
+/// The header's ExecClearTuple.
+///
+/// # Safety
+/// `slot` is valid.
+pub unsafe fn clear_slot(slot: *mut pg_sys::TupleTableSlot) {
+    // SAFETY: the caller's promise; every kind of slot has a clear function.
+    unsafe {
+        let clear = (*(*slot).tts_ops).clear.expect("slots can be cleared");
+        super::raw::guarded(|| clear(slot));
     }
 }

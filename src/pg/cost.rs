@@ -95,3 +95,83 @@ fn element_bytes(kind: pg_sys::Oid) -> f64 {
         4.0
     }
 }
+
+/// What the planner knows about an index scan that it considers.
+#[derive(Debug, Clone, Copy)]
+pub struct PlannedScan {
+    /// Pages and rows of the index.
+    pub pages: f64,
+    pub rows: f64,
+    /// Cost of a page read in order, and of one read anywhere.
+    pub sequential_page: f64,
+    pub random_page: f64,
+    /// Cost of an operator call, and of handling one index row.
+    pub operator: f64,
+    pub index_row: f64,
+}
+
+/// What an index scan costs.
+#[derive(Debug, Clone, Copy)]
+pub struct IndexCost {
+    /// Before the first row, and for all rows. Infinite: the index can't serve.
+    pub startup: f64,
+    pub total: f64,
+    /// The share of the table's rows that the whole scan returns.
+    pub selectivity: f64,
+    pub pages: f64,
+}
+
+/// The cost of one distance between vectors of `dims` elements, in operator calls.
+pub fn distance_operators(dims: u32) -> f64 {
+    1.0 + f64::from(dims) / ELEMENTS_PER_OPERATOR
+}
+
+const UNUSABLE: IndexCost = IndexCost {
+    startup: f64::INFINITY,
+    total: f64::INFINITY,
+    selectivity: 0.0,
+    pages: 0.0,
+};
+
+/// The cost of `path` by the access method's own formula. Infinite without an ORDER BY, and for an
+/// index that the access method can't read (which an insert would report).
+///
+/// # Safety
+/// The arguments of `amcostestimate`.
+pub(super) unsafe fn index_cost<A: super::am::IndexAm>(
+    root: *mut pg_sys::PlannerInfo,
+    path: *mut pg_sys::IndexPath,
+) -> IndexCost {
+    // SAFETY: the caller's promise. The planner holds a lock on the index.
+    unsafe {
+        let _ = root;
+        let info = (*path).indexinfo;
+        let mut cost = UNUSABLE;
+        if !(*path).indexorderbys.is_null() {
+            let (mut random_page, mut sequential_page) = (0.0, 0.0);
+            pg_sys::get_tablespace_page_costs(
+                (*info).reltablespace,
+                &raw mut random_page,
+                &raw mut sequential_page,
+            );
+            let planned = PlannedScan {
+                pages: f64::from((*info).pages),
+                rows: (*info).tuples.max(0.0),
+                sequential_page,
+                random_page,
+                operator: pg_sys::cpu_operator_cost,
+                index_row: pg_sys::cpu_index_tuple_cost,
+            };
+            let lock = pg_sys::NoLock as pg_sys::LOCKMODE;
+            let relation = pg_sys::index_open((*info).indexoid, lock);
+            cost = A::cost(super::index::Index::new(relation), &planned).unwrap_or(UNUSABLE);
+            pg_sys::index_close(relation, lock);
+        }
+        #[cfg(feature = "pg18")]
+        if cost.total.is_infinite() {
+            // 18 compares disabled nodes before costs.
+            (*path).path.disabled_nodes = 2;
+        }
+        cost
+    }
+}

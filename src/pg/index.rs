@@ -38,7 +38,12 @@ pub fn value_error(
     message: impl Into<Cow<'static, str>>,
     hint: Option<&'static str>,
 ) -> ValueError {
-    ValueError { code, message: message.into(), detail: None, hint: hint.map(Cow::Borrowed) }
+    ValueError {
+        code,
+        message: message.into(),
+        detail: None,
+        hint: hint.map(Cow::Borrowed),
+    }
 }
 
 /// What an operator class says about its vectors.
@@ -52,13 +57,43 @@ pub struct OpClass {
 /// by whether it names a norm (support function 2). So a user's own operator class over the same
 /// functions works too.
 const OPCLASSES: &[(&str, bool, Element, Metric)] = &[
-    ("vector_l2_squared_distance", false, Element::F32, Metric::L2),
-    ("vector_negative_inner_product", false, Element::F32, Metric::InnerProduct),
-    ("vector_negative_inner_product", true, Element::F32, Metric::Cosine),
+    (
+        "vector_l2_squared_distance",
+        false,
+        Element::F32,
+        Metric::L2,
+    ),
+    (
+        "vector_negative_inner_product",
+        false,
+        Element::F32,
+        Metric::InnerProduct,
+    ),
+    (
+        "vector_negative_inner_product",
+        true,
+        Element::F32,
+        Metric::Cosine,
+    ),
     ("l1_distance", false, Element::F32, Metric::L1),
-    ("halfvec_l2_squared_distance", false, Element::F16, Metric::L2),
-    ("halfvec_negative_inner_product", false, Element::F16, Metric::InnerProduct),
-    ("halfvec_negative_inner_product", true, Element::F16, Metric::Cosine),
+    (
+        "halfvec_l2_squared_distance",
+        false,
+        Element::F16,
+        Metric::L2,
+    ),
+    (
+        "halfvec_negative_inner_product",
+        false,
+        Element::F16,
+        Metric::InnerProduct,
+    ),
+    (
+        "halfvec_negative_inner_product",
+        true,
+        Element::F16,
+        Metric::Cosine,
+    ),
     ("halfvec_l1_distance", false, Element::F16, Metric::L1),
     ("hamming_distance", false, Element::Bit, Metric::Hamming),
     ("jaccard_distance", false, Element::Bit, Metric::Jaccard),
@@ -78,7 +113,10 @@ impl<'rel> Index<'rel> {
     /// # Safety
     /// `relation` is an open index and stays open and locked for `'rel`.
     pub unsafe fn new(relation: pg_sys::Relation) -> Self {
-        Index { relation, open: PhantomData }
+        Index {
+            relation,
+            open: PhantomData,
+        }
     }
 
     pub(super) fn relation(self) -> pg_sys::Relation {
@@ -177,7 +215,9 @@ fn raise(name: &str, error: AmError) -> ! {
         ),
         AmError::Index(Error::UnknownVersion { found, known }) => (
             Sql::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-            format!("index \"{name}\" has layout version {found}, but this library knows version {known}"),
+            format!(
+                "index \"{name}\" has layout version {found}, but this library knows version {known}"
+            ),
             Some(REINDEX),
         ),
         AmError::Index(Error::NotOurs) => (
@@ -200,10 +240,19 @@ fn raise(name: &str, error: AmError) -> ! {
             format!("{what} {value} is over the limit of {limit} for index \"{name}\""),
             None,
         ),
+        AmError::Index(Error::Invalid(what)) => (
+            Sql::ERRCODE_INTERNAL_ERROR,
+            format!("index \"{name}\": {what}"),
+            None,
+        ),
         AmError::Index(Error::Interrupted) => {
             // The interrupt that stopped the operation is still pending and says why.
             pgrx::check_for_interrupts!();
-            (Sql::ERRCODE_QUERY_CANCELED, "operation was interrupted".to_string(), None)
+            (
+                Sql::ERRCODE_QUERY_CANCELED,
+                "operation was interrupted".to_string(),
+                None,
+            )
         }
         AmError::Index(Error::Io(message)) => (Sql::ERRCODE_IO_ERROR, message, None),
     };

@@ -3,8 +3,9 @@
 use pgnear_values::{Code, ValueError};
 
 use super::error::raise;
+use super::{reloptions, settings};
 
-/// Chooses the kernels; reports a level that was asked for and can't be had.
+/// Chooses the kernels, and defines settings and index options; reports a level that was asked for and can't be had.
 pub fn library_loaded() {
     // SAFETY: called at the top of `_PG_init`, an extern function.
     unsafe {
@@ -20,6 +21,8 @@ pub fn library_loaded() {
                     ),
                 });
             }
+            settings::define();
+            reloptions::define();
         });
     }
 }

@@ -24,3 +24,45 @@ pub fn leak_into_current_context<T>(value: T) -> *mut T {
         pointer
     }
 }
+
+/// A memory context for values of one row, emptied after each.
+pub struct Scratch(pg_sys::MemoryContext);
+
+impl Scratch {
+    pub fn new() -> Self {
+        // SAFETY: a child of the current context, which is freed with it at the latest.
+        Scratch(unsafe {
+            pg_sys::AllocSetContextCreateInternal(
+                pg_sys::CurrentMemoryContext,
+                c"pgnear row".as_ptr(),
+                pg_sys::ALLOCSET_DEFAULT_MINSIZE as usize,
+                pg_sys::ALLOCSET_DEFAULT_INITSIZE as usize,
+                pg_sys::ALLOCSET_DEFAULT_MAXSIZE as usize,
+            )
+        })
+    }
+
+    /// Runs `body` with this as the current context, then frees what it allocated there.
+    ///
+    /// What `body` returns must not point there.
+    pub fn run<T>(&mut self, body: impl FnOnce() -> T) -> T {
+        // SAFETY: the context lives as long as self. Where an error unwinds out of `body`, the
+        // handler of that error sets the current context itself.
+        unsafe {
+            let before = pg_sys::MemoryContextSwitchTo(self.0);
+            let result = body();
+            pg_sys::MemoryContextSwitchTo(before);
+            pg_sys::MemoryContextReset(self.0);
+            result
+        }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: made by `new`, and nobody else frees it before its parent.
+            unsafe { pg_sys::MemoryContextDelete(self.0) }
+        }
+    }
+}

@@ -2,11 +2,22 @@
 //!
 //! The rooms beside this one (`types`, `ops`, `am`) are safe code over what is offered here.
 
+pub mod am;
 pub mod array;
 pub mod bits;
+pub mod build;
+pub mod compat;
 pub mod cost;
 pub mod error;
 pub mod fmgr;
+pub mod index;
 pub mod init;
+pub mod memory;
+mod raw;
+pub mod reloptions;
+pub mod settings;
+pub mod sort;
+pub mod store;
 pub mod subscript;
+pub mod validate;
 pub mod value;

@@ -38,14 +38,23 @@ impl PgStore<'_> {
         strategy: pg_sys::BufferAccessStrategy,
         vacuum: bool,
     ) -> Self {
-        PgStore { relation, strategy, vacuum, blocks: Cell::new(0), open: PhantomData }
+        PgStore {
+            relation,
+            strategy,
+            vacuum,
+            blocks: Cell::new(0),
+            open: PhantomData,
+        }
     }
 
     fn check_block(&self, block: u32) -> Result<(), Error> {
         if block < self.blocks.get() || block < self.blocks() {
             Ok(())
         } else {
-            Err(Error::corrupt(block, "link to a block past the end of the index"))
+            Err(Error::corrupt(
+                block,
+                "link to a block past the end of the index",
+            ))
         }
     }
 }
@@ -136,11 +145,18 @@ impl<'rel> Store for PgStore<'rel> {
                 buffer
             })
         };
-        Ok(PgRead { buffer, open: PhantomData })
+        Ok(PgRead {
+            buffer,
+            open: PhantomData,
+        })
     }
 
     fn begin(&self) -> PgTxn<'_> {
-        PgTxn { store: self, state: std::ptr::null_mut(), slots: Default::default() }
+        PgTxn {
+            store: self,
+            state: std::ptr::null_mut(),
+            slots: Default::default(),
+        }
     }
 
     fn take_free(&self) -> Option<u32> {
@@ -155,7 +171,11 @@ impl<'rel> Store for PgStore<'rel> {
     }
 
     fn structure_lock(&self, exclusive: bool, wait: bool) -> Option<PgGuard<'_>> {
-        let mode = if exclusive { pg_sys::ExclusiveLock } else { pg_sys::ShareLock } as pg_sys::LOCKMODE;
+        let mode = if exclusive {
+            pg_sys::ExclusiveLock
+        } else {
+            pg_sys::ShareLock
+        } as pg_sys::LOCKMODE;
         // SAFETY: the relation is open.
         unsafe {
             if wait {
@@ -164,7 +184,11 @@ impl<'rel> Store for PgStore<'rel> {
                 return None;
             }
         }
-        Some(PgGuard { relation: self.relation, mode, open: PhantomData })
+        Some(PgGuard {
+            relation: self.relation,
+            mode,
+            open: PhantomData,
+        })
     }
 
     fn check_interrupts(&self) -> Result<(), Error> {
@@ -196,15 +220,26 @@ pub struct PgTxn<'store> {
 
 impl PgTxn<'_> {
     fn add(&mut self, buffer: pg_sys::Buffer, new: bool) -> Slot {
-        let free = self.slots.iter().position(Option::is_none).expect("too many pages locked");
+        let free = self
+            .slots
+            .iter()
+            .position(Option::is_none)
+            .expect("too many pages locked");
         // SAFETY: the buffer is pinned and locked.
         let page = unsafe { pg_sys::BufferGetPage(buffer) }.cast::<u8>();
-        self.slots[free] = Some(Locked { buffer, page, registered: false, new });
+        self.slots[free] = Some(Locked {
+            buffer,
+            page,
+            registered: false,
+            new,
+        });
         Slot(free as u8)
     }
 
     fn locked(&self, slot: Slot) -> &Locked {
-        self.slots[slot.0 as usize].as_ref().expect("slot is not locked")
+        self.slots[slot.0 as usize]
+            .as_ref()
+            .expect("slot is not locked")
     }
 
     fn release_all(&mut self) {
@@ -305,7 +340,11 @@ impl Txn for PgTxn<'_> {
         let page = if locked.registered {
             locked.page
         } else {
-            let flags = if locked.new { pg_sys::GENERIC_XLOG_FULL_IMAGE as i32 } else { 0 };
+            let flags = if locked.new {
+                pg_sys::GENERIC_XLOG_FULL_IMAGE as i32
+            } else {
+                0
+            };
             // SAFETY: the buffer is locked exclusively and not yet registered; the relation is
             // open. PostgreSQL refuses a fifth page with an ERROR.
             let page = unsafe {
@@ -314,8 +353,14 @@ impl Txn for PgTxn<'_> {
                 }
                 pg_sys::GenericXLogRegisterBuffer(self.state, locked.buffer, flags).cast::<u8>()
             };
-            self.slots[slot.0 as usize] = Some(Locked { page, registered: true, ..locked });
-            debug_assert!(self.slots.iter().flatten().filter(|l| l.registered).count() <= MAX_RECORD_PAGES);
+            self.slots[slot.0 as usize] = Some(Locked {
+                page,
+                registered: true,
+                ..locked
+            });
+            debug_assert!(
+                self.slots.iter().flatten().filter(|l| l.registered).count() <= MAX_RECORD_PAGES
+            );
             page
         };
         // SAFETY: the record's copy of the page, borrowed mutably through self.
@@ -323,7 +368,9 @@ impl Txn for PgTxn<'_> {
     }
 
     fn release(&mut self, slot: Slot) {
-        let locked = self.slots[slot.0 as usize].take().expect("slot is not locked");
+        let locked = self.slots[slot.0 as usize]
+            .take()
+            .expect("slot is not locked");
         assert!(!locked.registered, "a page of the record can't be released");
         // SAFETY: this transaction owns one pin and the lock.
         unsafe { raw::guarded(|| raw::UnlockReleaseBuffer(locked.buffer)) }
@@ -364,7 +411,11 @@ impl PgBulkWriter {
     /// # Safety
     /// `relation` is a new index, open and locked against everybody, its fork without pages.
     pub unsafe fn new(relation: pg_sys::Relation, fork: pg_sys::ForkNumber::Type) -> Self {
-        PgBulkWriter { relation, fork, blocks: 0 }
+        PgBulkWriter {
+            relation,
+            fork,
+            blocks: 0,
+        }
     }
 
     /// Logs what was written, where the relation (or an init fork, always) needs it.
@@ -422,7 +473,10 @@ impl BulkWriter for PgBulkWriter {
     }
 
     fn overwrite(&mut self, block: u32, page: &[u8]) -> Result<(), Error> {
-        assert!(block < self.blocks, "overwrite of a block that was not appended");
+        assert!(
+            block < self.blocks,
+            "overwrite of a block that was not appended"
+        );
         self.put(block, page);
         Ok(())
     }

@@ -1,0 +1,3 @@
+//! The access methods: one `impl IndexAm` each, safe code over `pg` and the pure crates.
+
+mod ivfflat;

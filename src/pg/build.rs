@@ -1,0 +1,215 @@
+//! What an index build gets from PostgreSQL: the rows, a sample of them, an external sort, threads,
+//! memory limits and progress.
+
+use std::ffi::c_void;
+
+use pgnear_ann::{Store, Tid};
+use pgnear_device::Pool;
+use pgrx::pg_sys;
+
+use super::am::{split_value, tid_from};
+use super::index::{AmError, Index};
+use super::store::PgBulkWriter;
+use super::value::payload;
+use super::{memory::Scratch, settings};
+
+/// Rows seen and rows indexed, as PostgreSQL's statistics want them.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct BuildTotals {
+    pub heap_rows: f64,
+    pub index_rows: f64,
+}
+
+/// One index build.
+pub struct Builds<'rel> {
+    heap: pg_sys::Relation,
+    index: Index<'rel>,
+    info: *mut pg_sys::IndexInfo,
+}
+
+/// What is done with a row: its address, its dimensions, and the bytes of its elements.
+pub type RowSink<'a> = dyn FnMut(Tid, u32, &[u8]) -> Result<(), AmError> + 'a;
+
+impl<'rel> Builds<'rel> {
+    /// # Safety
+    /// The arguments of `ambuild`.
+    pub(super) unsafe fn new(
+        heap: pg_sys::Relation,
+        index: Index<'rel>,
+        info: *mut pg_sys::IndexInfo,
+    ) -> Self {
+        Builds { heap, index, info }
+    }
+
+    /// A writer for the pages of the new index. Logs nothing before [`PgBulkWriter::log`].
+    pub fn writer(&self) -> PgBulkWriter {
+        self.index.bulk_writer(pg_sys::ForkNumber::MAIN_FORKNUM)
+    }
+
+    /// `maintenance_work_mem` in bytes.
+    pub fn memory_limit(&self) -> usize {
+        // SAFETY: a setting, read on the backend's thread.
+        unsafe { pg_sys::maintenance_work_mem as usize * 1024 }
+    }
+
+    /// Threads for this build: `pgnear.max_threads`, or what a parallel build may use.
+    pub fn pool(&self) -> Pool {
+        let wanted = match settings::max_threads() {
+            // SAFETY: a setting, read on the backend's thread.
+            0 => unsafe { pg_sys::max_parallel_maintenance_workers as usize + 1 },
+            threads => threads,
+        };
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        Pool::new(wanted.min(cores))
+    }
+
+    /// Reads every row to be indexed, in the order of the table. Returns how many rows it has.
+    pub fn scan(&mut self, sink: &mut RowSink<'_>) -> Result<f64, AmError> {
+        self.scan_blocks(0, pg_sys::InvalidBlockNumber, false, true, sink)
+    }
+
+    /// Reads the rows of randomly chosen blocks: as many blocks as rows are wanted, so that the
+    /// sample is spread over the table. Repeats with the same `seed`.
+    pub fn scan_sample(
+        &mut self,
+        wanted: usize,
+        seed: u64,
+        sink: &mut RowSink<'_>,
+    ) -> Result<(), AmError> {
+        // SAFETY: the heap is open.
+        let blocks = unsafe {
+            pg_sys::RelationGetNumberOfBlocksInFork(self.heap, pg_sys::ForkNumber::MAIN_FORKNUM)
+        };
+        let mut random = SplitMix(seed);
+        let mut left_to_choose = wanted.min(blocks as usize) as u64;
+        // Selection sampling: Knuth, The Art of Computer Programming 2, algorithm 3.4.2 S.
+        for block in 0..blocks {
+            if left_to_choose == 0 {
+                break;
+            }
+            if random.below(u64::from(blocks - block)) < left_to_choose {
+                left_to_choose -= 1;
+                self.scan_blocks(block, 1, true, false, sink)?;
+                pgrx::check_for_interrupts!();
+            }
+        }
+        Ok(())
+    }
+
+    fn scan_blocks(
+        &mut self,
+        first: u32,
+        blocks: u32,
+        any_visible: bool,
+        progress: bool,
+        sink: &mut RowSink<'_>,
+    ) -> Result<f64, AmError> {
+        let mut state = RowState {
+            index: self.index,
+            sink,
+            scratch: Scratch::new(),
+            error: None,
+        };
+        let (heap, index, info) = (self.heap, self.index.relation(), self.info);
+        let state_pointer: *mut RowState<'_, '_> = &raw mut state;
+        // SAFETY: the arguments of ambuild; the callback gets the state that outlives the call.
+        let rows = unsafe {
+            let scan = (*(*heap).rd_tableam)
+                .index_build_range_scan
+                .expect("table access methods scan for index builds");
+            super::raw::guarded(move || {
+                scan(
+                    heap,
+                    index,
+                    info,
+                    false,
+                    any_visible,
+                    progress,
+                    first,
+                    blocks,
+                    Some(take_row),
+                    state_pointer.cast(),
+                    std::ptr::null_mut(),
+                )
+            })
+        };
+        state.error.map_or(Ok(rows), Err)
+    }
+
+    /// Shows the build's phase: the `n`-th of the access method's own, from 0.
+    pub fn phase(&self, n: usize) {
+        progress(pg_sys::PROGRESS_CREATEIDX_SUBPHASE, n as i64 + 2);
+    }
+
+    pub fn rows_total(&self, rows: u64) {
+        progress(pg_sys::PROGRESS_CREATEIDX_TUPLES_TOTAL, rows as i64);
+    }
+
+    pub fn rows_done(&self, rows: u64) {
+        progress(pg_sys::PROGRESS_CREATEIDX_TUPLES_DONE, rows as i64);
+    }
+
+    /// Asks PostgreSQL whether the build should stop. For use as the `poll` of long work.
+    pub fn poll(&self) -> Result<(), pgnear_ann::Error> {
+        self.index.store().check_interrupts()
+    }
+}
+
+fn progress(parameter: u32, value: i64) {
+    // SAFETY: a write into this backend's own progress entry.
+    unsafe { pg_sys::pgstat_progress_update_param(parameter as i32, value) }
+}
+
+struct RowState<'rel, 'sink> {
+    index: Index<'rel>,
+    sink: &'sink mut RowSink<'sink>,
+    /// Where fetched and decompressed values of one row live.
+    scratch: Scratch,
+    error: Option<AmError>,
+}
+
+unsafe extern "C-unwind" fn take_row(
+    _index: pg_sys::Relation,
+    tid: pg_sys::ItemPointer,
+    values: *mut pg_sys::Datum,
+    is_null: *mut bool,
+    _alive: bool,
+    state: *mut c_void,
+) {
+    // SAFETY: called by the table's index scan with one value and the state of scan_blocks.
+    unsafe {
+        pg_sys::panic::pgrx_extern_c_guard(|| {
+            let state = &mut *state.cast::<RowState<'_, '_>>();
+            if *is_null || state.error.is_some() {
+                return;
+            }
+            let (index, sink) = (state.index, &mut state.sink);
+            let row = state.scratch.run(|| {
+                let (dims, elements) = split_value(index, payload(*values))?;
+                sink(tid_from(&*tid), dims, elements)
+            });
+            if let Err(error) = row {
+                // Nothing more is read: the error leaves through C code as an ERROR.
+                index.fail(error);
+            }
+        });
+    }
+}
+
+/// Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (OOPSLA 2014).
+pub struct SplitMix(pub u64);
+
+impl SplitMix {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`, which is not 0. The bias is below 2^-32 for the bounds used here.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
+    }
+}

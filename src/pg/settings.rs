@@ -1,0 +1,137 @@
+//! Settings (GUCs). Those of the contract keep pgvector's names; ours start with `pgnear.`.
+
+use std::ffi::CStr;
+
+use pgnear_values::Code;
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum, pg_sys};
+
+use super::error::raise;
+use super::index::value_error;
+
+static MAX_THREADS: GucSetting<i32> = GucSetting::<i32>::new(0);
+static IVFFLAT_PROBES: GucSetting<i32> = GucSetting::<i32>::new(1);
+static IVFFLAT_MAX_PROBES: GucSetting<i32> = GucSetting::<i32>::new(MAX_LISTS);
+static IVFFLAT_ITERATIVE_SCAN: GucSetting<IvfflatIterativeScan> =
+    GucSetting::<IvfflatIterativeScan>::new(IvfflatIterativeScan::Off);
+
+/// Most lists of an ivfflat index.
+pub const MAX_LISTS: i32 = 32768;
+
+/// How an ivfflat scan goes on when its lists are used up. `strict_order` is accepted, but not
+/// shown: rows within a round are in exact order whichever it is.
+#[derive(PostgresGucEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IvfflatIterativeScan {
+    #[name = c"off"]
+    Off,
+    #[name = c"relaxed_order"]
+    RelaxedOrder,
+    #[name = c"strict_order"]
+    #[hidden = true]
+    StrictOrder,
+}
+
+/// Threads for work on all cores; 0 leaves it to max_parallel_maintenance_workers.
+pub fn max_threads() -> usize {
+    MAX_THREADS.get().max(0) as usize
+}
+
+/// Lists that an ivfflat scan reads.
+pub fn ivfflat_probes() -> u32 {
+    IVFFLAT_PROBES.get() as u32
+}
+
+/// Lists that an iterative ivfflat scan reads at most.
+pub fn ivfflat_max_probes() -> u32 {
+    IVFFLAT_MAX_PROBES.get() as u32
+}
+
+pub fn ivfflat_iterative() -> bool {
+    IVFFLAT_ITERATIVE_SCAN.get() != IvfflatIterativeScan::Off
+}
+
+/// `work_mem` in bytes.
+pub fn work_mem() -> usize {
+    // SAFETY: a setting, read on the backend's thread.
+    unsafe { pg_sys::work_mem as usize * 1024 }
+}
+
+/// Defines all settings. Raises an ERROR where pgvector's library defined its own in this session.
+pub fn define() {
+    refuse_second_library(c"ivfflat.probes");
+    int(
+        c"ivfflat.probes",
+        c"Sets the number of probes",
+        c"Valid range is 1..lists.",
+        &IVFFLAT_PROBES,
+        1,
+        MAX_LISTS,
+    );
+    int(
+        c"ivfflat.max_probes",
+        c"Sets the max number of probes for iterative scans",
+        c"",
+        &IVFFLAT_MAX_PROBES,
+        1,
+        MAX_LISTS,
+    );
+    GucRegistry::define_enum_guc(
+        c"ivfflat.iterative_scan",
+        c"Sets the mode for iterative scans",
+        c"",
+        &IVFFLAT_ITERATIVE_SCAN,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    int(
+        c"pgnear.max_threads",
+        c"Sets the number of threads for index builds",
+        c"0 uses max_parallel_maintenance_workers + 1; never more than there are cores.",
+        &MAX_THREADS,
+        0,
+        1024,
+    );
+    for prefix in [c"ivfflat", c"pgnear"] {
+        // SAFETY: called while the library is loaded, on the backend's thread.
+        unsafe { pg_sys::MarkGUCPrefixReserved(prefix.as_ptr()) }
+    }
+}
+
+fn int(
+    name: &'static CStr,
+    short: &'static CStr,
+    long: &'static CStr,
+    setting: &'static GucSetting<i32>,
+    min: i32,
+    max: i32,
+) {
+    GucRegistry::define_int_guc(
+        name,
+        short,
+        long,
+        setting,
+        min,
+        max,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+}
+
+/// A setting that exists already, and not as a placeholder, was defined by another library.
+fn refuse_second_library(name: &CStr) {
+    // SAFETY: a look-up by name; both functions accept any name with missing_ok.
+    let defined = unsafe {
+        !pg_sys::GetConfigOptionByName(name.as_ptr(), std::ptr::null_mut(), true).is_null()
+            && pg_sys::GetConfigOptionFlags(name.as_ptr(), true) as u32
+                & pg_sys::GUC_CUSTOM_PLACEHOLDER
+                == 0
+    };
+    if defined {
+        raise(value_error(
+            Code::FeatureNotSupported,
+            "pgnear and pgvector cannot be used in one session",
+            Some(
+                "Keep one of the two extensions in a database, and connect anew to use the other.",
+            ),
+        ));
+    }
+}
