@@ -5,8 +5,6 @@
 
 use std::borrow::Cow;
 
-use pgnear_kernels::Metric;
-
 use super::centroids::{Best, Nearness, for_each_centroid};
 use super::directory::DirectoryEntry;
 use super::entry::{Entries, open_linked, open_list_page};

@@ -218,3 +218,26 @@ pub fn all_specs() -> Vec<IndexSpec> {
     }
     specs
 }
+
+/// Options of the verifier's answer that tests look at: every finding as text.
+pub fn findings(store: &MemoryStore) -> Vec<String> {
+    let mut all = Vec::new();
+    ivfflat::check(
+        store,
+        &Meta::read(store),
+        &mut |_| ivfflat::TidState::Ok,
+        &mut |finding| all.push(format!("{finding:?}")),
+    )
+    .unwrap();
+    all
+}
+
+/// Small pages, so that few rows make long chains: narrow rows of 24 bytes, and rows of three pages.
+pub const SMALL_PAGE: usize = 512;
+
+pub fn small_specs() -> [IndexSpec; 2] {
+    [
+        spec(Element::F32, Metric::L2, 3, 3),
+        spec(Element::F32, Metric::Cosine, 300, 3),
+    ]
+}
