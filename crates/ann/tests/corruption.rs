@@ -198,9 +198,15 @@ fn random_bytes_are_survived() {
     }
 }
 
-/// The offset of the first list page's body, and its block.
-fn first_list_page(store: &MemoryStore) -> usize {
-    Meta::read(store).unwrap().fixed_pages() as usize
+/// The first list page that leads to another.
+fn linked_list_page(store: &MemoryStore) -> usize {
+    (Meta::read(store).unwrap().fixed_pages()..store.blocks())
+        .find(|block| {
+            let page = store.read(*block).unwrap();
+            let next = SMALL_PAGE - 24 + 12;
+            page[next..next + 4] != u32::MAX.to_ne_bytes()
+        })
+        .unwrap() as usize
 }
 
 #[test]
@@ -212,14 +218,14 @@ fn the_verifier_names_what_is_wrong() {
         3,
     );
     let store = build(&spec, &rows(&spec, 80, &mut Rng(5)), SMALL_PAGE);
-    let page = first_list_page(&store);
+    let page = linked_list_page(&store);
     let end = SMALL_PAGE - 24;
     let set = |at: usize, value: u32| {
         move |pages: &mut Vec<Vec<u8>>| {
             pages[page][at..at + 4].copy_from_slice(&value.to_ne_bytes());
         }
     };
-    let centroid = page - 1;
+    let centroid = Meta::read(&store).unwrap().fixed_pages() as usize - 1;
     type Change<'a> = Box<dyn FnOnce(&mut Vec<Vec<u8>>) + 'a>;
     let cases: Vec<(&str, Change<'_>)> = vec![
         ("norm", Box::new(set(24 + 8, 0x3F80_0000))),
