@@ -519,3 +519,135 @@ impl BulkWriter for MemoryWriter {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::page::{NO_OWNER, PageMut};
+
+    fn store(pages: usize) -> MemoryStore {
+        let mut writer = MemoryWriter::new(512);
+        let mut bytes = [0; 512];
+        for _ in 0..pages {
+            PageMut::init(&mut bytes, Kind::List, 0, 1);
+            writer.append(&bytes).unwrap();
+        }
+        writer.into_store()
+    }
+
+    fn write(txn: &mut MemoryTxn<'_>, slot: Slot, byte: u8) {
+        let mut page = PageMut::init(txn.page_mut(slot), Kind::List, 0, 1);
+        page.body_mut()[0] = byte;
+        page.set_used(1);
+    }
+
+    #[test]
+    fn a_record_is_all_or_nothing() {
+        let store = store(2);
+        let mut txn = store.begin();
+        let slot = txn.lock(0).unwrap();
+        write(&mut txn, slot, 5);
+        assert_eq!(txn.page(slot)[24], 5);
+        drop(txn);
+        assert_eq!((store.read(0).unwrap()[24], store.records()), (0, 0));
+        let mut txn = store.begin();
+        for block in 0..2 {
+            let slot = txn.lock(block).unwrap();
+            write(&mut txn, slot, 6);
+        }
+        txn.commit().unwrap();
+        assert_eq!(store.read(0).unwrap()[24], 6);
+        assert_eq!(store.read(1).unwrap()[24], 6);
+        assert_eq!(store.crash_after(0).read(0).unwrap()[24], 0);
+        assert_eq!(store.crash_after(1).read(1).unwrap()[24], 6);
+    }
+
+    #[test]
+    fn a_page_extended_before_a_crash_is_zeroed_after_it() {
+        let store = store(1);
+        let mut txn = store.begin();
+        let slot = txn.extend().unwrap();
+        assert_eq!(txn.block(slot), 1);
+        write(&mut txn, slot, 5);
+        txn.commit().unwrap();
+        let crashed = store.crash_after(0);
+        assert_eq!(crashed.blocks(), 2);
+        assert!(page::is_zeroed(&crashed.read(1).unwrap()));
+        assert_eq!(crashed.take_free(), None);
+    }
+
+    #[test]
+    fn a_hint_is_followed_only_to_a_free_page() {
+        let store = store(2);
+        let mut txn = store.begin();
+        let slot = txn.lock(1).unwrap();
+        PageMut::init(txn.page_mut(slot), Kind::Free, NO_OWNER, 2);
+        txn.commit().unwrap();
+        store.note_free(1);
+        store.note_free(0); // in use
+        store.note_free(77); // not there
+        let mut txn = store.begin();
+        let first = txn.extend().unwrap();
+        let second = txn.extend().unwrap();
+        assert_eq!((txn.block(first), txn.block(second)), (1, 2));
+    }
+
+    #[test]
+    fn the_structure_lock_is_shared_or_exclusive() {
+        let store = store(1);
+        let shared = store.structure_lock(false, true);
+        assert!(store.structure_lock(false, true).is_some());
+        assert!(store.structure_lock(true, false).is_none());
+        drop(shared);
+        let exclusive = store.structure_lock(true, false);
+        assert!(exclusive.is_some() && store.structure_lock(false, false).is_none());
+    }
+
+    #[test]
+    #[should_panic(expected = "locked already")]
+    fn a_page_is_not_locked_twice() {
+        let store = store(1);
+        let _read = store.read(0).unwrap();
+        let _ = store.begin().lock(0);
+    }
+
+    #[test]
+    #[should_panic(expected = "too many pages in one record")]
+    fn a_record_has_four_pages() {
+        let store = store(5);
+        let mut txn = store.begin();
+        for block in 0..5 {
+            let slot = txn.lock(block).unwrap();
+            write(&mut txn, slot, 1);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "lie in the hole")]
+    fn bytes_that_a_record_would_lose_are_not_written() {
+        let store = store(1);
+        let mut txn = store.begin();
+        let slot = txn.lock(0).unwrap();
+        PageMut::open(0, txn.page_mut(slot)).unwrap().body_mut()[3] = 1;
+        let _ = txn.commit();
+    }
+
+    #[test]
+    #[should_panic(expected = "interrupts checked with a page locked")]
+    fn no_lock_is_held_while_interrupts_are_checked() {
+        let store = store(1);
+        let _read = store.read(0).unwrap();
+        let _ = store.check_interrupts();
+    }
+
+    #[test]
+    #[should_panic(expected = "lock order")]
+    fn locks_are_taken_in_order() {
+        let store = store(2);
+        store.set_lock_order(crate::ivfflat::lock_order);
+        let mut txn = store.begin();
+        txn.lock(1).unwrap();
+        // Nothing links block 1 to block 0.
+        let _ = txn.lock(0);
+    }
+}

@@ -362,3 +362,124 @@ fn hole_range(bytes: &[u8]) -> std::ops::Range<usize> {
     let special = bytes.len() - SPECIAL;
     usize::from(u16_at(bytes, LOWER)).min(special)..special
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Vec<u8> {
+        let mut bytes = vec![0xAA; 1024];
+        let mut page = PageMut::init(&mut bytes, Kind::List, 7, 3);
+        page.body_mut()[..5].copy_from_slice(b"hello");
+        page.set_used(5);
+        page.set_next(Link {
+            block: 11,
+            generation: 4,
+        });
+        page.set_extra(9);
+        bytes
+    }
+
+    #[test]
+    fn a_page_reads_as_it_was_written() {
+        let bytes = sample();
+        let view = PageView::open_as(6, &bytes, Kind::List, 7).unwrap();
+        assert_eq!(view.used(), b"hello");
+        assert_eq!((view.generation(), view.extra()), (3, 9));
+        let next = Link {
+            block: 11,
+            generation: 4,
+        };
+        assert_eq!(view.next(), next);
+        assert_eq!((view.link().block, view.link().generation), (6, 3));
+        // As the host reads it: lower, upper, special, size and version.
+        let header: Vec<u16> = (12..20).step_by(2).map(|at| u16_at(&bytes, at)).collect();
+        assert_eq!(header, [29, 1000, 1000, 1024 | 4]);
+        assert_eq!(
+            bytes[..10],
+            [0xAA; 10],
+            "log position and checksum are the host's"
+        );
+        assert!(PageView::open_as(6, &bytes, Kind::Cont, 7).is_err());
+        assert!(PageView::open_as(6, &bytes, Kind::List, 8).is_err());
+    }
+
+    #[test]
+    fn bytes_no_longer_used_are_zeroed() {
+        let mut bytes = sample();
+        PageMut::open(0, &mut bytes).unwrap().set_used(2);
+        assert!(hole(&bytes).iter().all(|byte| *byte == 0));
+        assert_eq!(&bytes[24..27], b"he\0");
+    }
+
+    #[test]
+    fn only_zeroed_and_free_pages_are_used_again_in_a_later_generation() {
+        let mut bytes = sample();
+        assert!(!is_reusable(&bytes));
+        PageMut::init(&mut bytes, Kind::Free, NO_OWNER, 4);
+        assert!(is_reusable(&bytes));
+        assert_eq!(next_generation(&bytes), 5);
+        let zeroed = vec![0; 1024];
+        assert!(is_zeroed(&zeroed) && is_reusable(&zeroed));
+        assert_eq!(next_generation(&zeroed), 1);
+        // A generation never comes round to that of "no page".
+        PageMut::init(&mut bytes, Kind::Free, NO_OWNER, u32::MAX);
+        assert_eq!(next_generation(&bytes), 1);
+        // A damaged free page is nobody's to take.
+        bytes[16] ^= 1;
+        assert!(!is_reusable(&bytes));
+    }
+
+    #[test]
+    fn any_change_to_the_header_is_seen_or_harmless() {
+        let sound = sample();
+        for at in (10..24).chain(1000..1024) {
+            for bit in 0..8 {
+                let mut bytes = sound.clone();
+                bytes[at] ^= 1 << bit;
+                let opened = Page::open(0, &bytes);
+                // Flags (10, 11), prune (20 to 24) and the layout version (18) are the host's;
+                // owner, generation, next and extra are judged by who reads them.
+                let judged = matches!(at, 12..=17 | 19 | 1000..=1003);
+                match opened {
+                    Ok(Page::Written(view)) => {
+                        let _ = (view.used(), view.next());
+                        assert!(!judged || at == 12 || at == 13 || at == 1003, "byte {at}");
+                    }
+                    Ok(Page::Zeroed) => panic!("byte {at} made the page a zeroed one"),
+                    Err(_) => assert!(judged, "byte {at}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn random_bytes_never_panic() {
+        let mut state = 1u64;
+        let mut random = || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 33) as u8
+        };
+        let sound = sample();
+        for round in 0..20_000 {
+            let mut bytes = sound.clone();
+            if round % 2 == 0 {
+                bytes.iter_mut().for_each(|byte| *byte = random());
+            } else {
+                for _ in 0..4 {
+                    let at = [random() as usize % 24, 1000 + random() as usize % 24];
+                    bytes[at[round / 2 % 2]] = random();
+                }
+            }
+            if let Ok(Page::Written(view)) = Page::open(3, &bytes) {
+                assert!(view.used().len() <= body_size(bytes.len()));
+            }
+            let _ = (is_reusable(&bytes), next_generation(&bytes));
+            if let Ok(mut page) = PageMut::open(3, &mut bytes) {
+                page.set_used(1);
+            }
+        }
+    }
+}
