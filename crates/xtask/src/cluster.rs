@@ -9,6 +9,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// The longest path of a Unix socket that Linux takes.
 const SOCKET_PATH_LIMIT: usize = 107;
@@ -132,6 +133,19 @@ impl<'t> Cluster<'t> {
             );
         }
         Ok(())
+    }
+
+    /// Waits while the server recovers from a crash.
+    pub fn wait_until_ready(&self) -> Result<()> {
+        let mut tries = 0;
+        loop {
+            match self.psql("postgres").query("SELECT 1") {
+                Ok(_) => return Ok(()),
+                Err(error) if tries == 300 => return Err(error),
+                Err(_) => tries += 1,
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 
     /// Stops the server if it runs: `fast` ends sessions and writes a checkpoint, `immediate` does neither.

@@ -22,13 +22,20 @@ pub struct File {
 
 /// Builds the library for one server; returns the file.
 pub fn build(project: &Project, pg: &PgConfig) -> Result<PathBuf> {
+    // Cargo gives the libraries for all majors one file name and then takes that of another major
+    // for this one's: whatever is not known to be this major's goes.
+    let (compiled, kept) = (
+        project.target.join("release/deps/libpgnear.so"),
+        project.target.join(format!("pgnear-pg{}.so", pg.major)),
+    );
+    if compiled.exists() && fs::read(&compiled)? != fs::read(&kept).unwrap_or_default() {
+        fs::remove_file(&compiled)?;
+    }
     let mut cargo = for_server(project, pg, "build");
     command::run(cargo.arg("--release"))?;
-    let library = project.target.join("release/libpgnear.so");
-    if !library.is_file() {
-        bail!("the build made no {}", library.display());
-    }
-    Ok(library)
+    fs::copy(&compiled, &kept)
+        .with_context(|| format!("the build made no {}", compiled.display()))?;
+    Ok(kept)
 }
 
 /// A Cargo command on the extension crate, against one server's headers.

@@ -121,7 +121,8 @@ fn no_crash(log: &Path) -> Result<Counts> {
     Ok(Counts::ONE)
 }
 
-fn crashes(log: &str) -> Vec<&str> {
+/// The lines of a server's log that say that a process of it died.
+pub fn crashes(log: &str) -> Vec<&str> {
     let signs = [
         "was terminated by signal",
         "PANIC: ",

@@ -1,6 +1,7 @@
 //! One SQL test: a script through psql in a database of its own, its output beside the expected.
 
 use super::report::Counts;
+use super::server::crashes;
 use crate::cluster::Cluster;
 use crate::project::Project;
 use anyhow::{Context, Result, bail};
@@ -30,6 +31,8 @@ pub fn test(
     let printed = results.join(format!("{name}.out"));
     let database = format!("t_{name}");
     let server = cluster.psql("postgres");
+    cluster.wait_until_ready()?;
+    let log_before = fs::read(cluster.log())?.len();
     server.query(&format!(
         "CREATE DATABASE \"{database}\" TEMPLATE template0"
     ))?;
@@ -45,11 +48,22 @@ pub fn test(
         .stderr(Stdio::from(output));
     let status = psql.status().context("cannot run psql")?;
 
+    let log = fs::read(cluster.log())?;
+    let log = String::from_utf8_lossy(log.get(log_before..).unwrap_or_default());
+    let crashes = crashes(&log);
+    if !crashes.is_empty() {
+        bail!(
+            "{}\nits last output:\n{}",
+            crashes.join("\n"),
+            tail(&printed, 10)?
+        );
+    }
+
     let expected = project
         .root
         .join("tests/expected")
         .join(format!("{name}.out"));
-    if accept {
+    if accept && status.success() {
         fs::create_dir_all(project.root.join("tests/expected"))?;
         fs::copy(&printed, &expected)?;
     }
@@ -78,6 +92,13 @@ pub fn test(
     }
     server.query(&format!("DROP DATABASE \"{database}\""))?;
     Ok(Counts::ONE)
+}
+
+fn tail(path: &Path, lines: usize) -> Result<String> {
+    let bytes = fs::read(path)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let all: Vec<&str> = text.lines().collect();
+    Ok(all[all.len().saturating_sub(lines)..].join("\n"))
 }
 
 /// What `diff -u` prints; empty when the files are equal.
