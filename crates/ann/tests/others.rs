@@ -2,14 +2,15 @@
 
 mod common;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use common::*;
 use pgnear_ann::ivfflat::{self, IndexSpec, Meta, ScanOptions};
 use pgnear_ann::memory::MemoryStore;
-use pgnear_ann::{Error, Tid};
+use pgnear_ann::{Element, Error, Tid};
+use pgnear_kernels::Metric;
 
 /// What the other sessions know.
 struct World {
@@ -242,4 +243,109 @@ fn an_operation_stopped_anywhere_leaves_a_sound_index() {
             world.borrow_mut().verify(&store);
         }
     }
+}
+
+/// Runs `main` again and again; at the n-th run `other` gets in at the n-th point where `main` holds
+/// no lock. Ends when `main` has no more points; `verify` judges each outcome.
+fn at_every_point(
+    make: &dyn Fn() -> MemoryStore,
+    main: &dyn Fn(&MemoryStore),
+    other: fn(&MemoryStore),
+    verify: &dyn Fn(&MemoryStore),
+) {
+    for point in 0.. {
+        let store = make();
+        let left = Rc::new(Cell::new(Some(point)));
+        let counter = left.clone();
+        store.set_hook(Some(Rc::new(move |store| {
+            match counter.get() {
+                Some(0) => {
+                    counter.set(None);
+                    other(store);
+                }
+                left => counter.set(left.map(|left: usize| left - 1)),
+            }
+            Ok(())
+        })));
+        main(&store);
+        store.set_hook(None);
+        if left.get().is_some() {
+            assert!(point > 5, "there were too few points to get in");
+            return;
+        }
+        verify(&store);
+    }
+}
+
+fn new_row(n: usize) -> (Tid, Vec<u8>) {
+    let row = [n as f32, 1.0, 2.0];
+    (tid(30_000 + n), bytemuck::cast_slice(&row).to_vec())
+}
+
+fn insert_one(store: &MemoryStore, n: usize) {
+    let (tid, row) = new_row(n);
+    ivfflat::insert(store, &Meta::read(store).unwrap(), tid, &row).unwrap();
+}
+
+fn is_dead(tid: Tid) -> bool {
+    tid >= common::tid(10) && tid < common::tid(60)
+}
+
+fn vacuum(store: &MemoryStore) {
+    let meta = Meta::read(store).unwrap();
+    ivfflat::bulk_delete(store, &meta, &mut is_dead, &mut |_, _| ()).unwrap();
+}
+
+#[test]
+fn one_list_is_shared_at_every_point() {
+    // 19 rows a page, four pages: the last three are all dead, and the last has room and the hint.
+    let spec = spec(Element::F32, Metric::L2, 3, 1);
+    let rows = rows(&spec, 60, &mut Rng(3));
+    let make = || build(&spec, &rows, SMALL_PAGE);
+    let query = payload(&spec, &mut Rng(4));
+    let expect = |store: &MemoryStore, inserted: &[usize]| {
+        let mut expected: Rows = (rows.clone().into_iter())
+            .filter(|(tid, _)| !is_dead(*tid))
+            .collect();
+        expected.extend(inserted.iter().map(|n| new_row(*n)));
+        vacuum(store);
+        assert_eq!(search(store, &query), brute_force(&spec, &expected, &query));
+        assert_eq!(findings(store), [] as [String; 0]);
+    };
+    let insert_two = |store: &MemoryStore| {
+        insert_one(store, 0);
+        insert_one(store, 1);
+    };
+    let other_insert = |store: &MemoryStore| insert_one(store, 9);
+    at_every_point(&make, &vacuum, other_insert, &|store| expect(store, &[9]));
+    at_every_point(&make, &insert_two, vacuum, &|store| expect(store, &[0, 1]));
+    at_every_point(&make, &insert_two, other_insert, &|store| {
+        expect(store, &[0, 1, 9]);
+    });
+    // Full pages behind the hint make inserts walk to the right.
+    let make_walk = || {
+        let store = make();
+        vacuum(&store);
+        (0..30).for_each(|n| insert_one(&store, 100 + n));
+        store
+    };
+    let inserted: Vec<usize> = (100..130).chain([0, 1]).collect();
+    at_every_point(&make_walk, &insert_two, vacuum, &|store| {
+        expect(store, &inserted);
+    });
+    let scan_all = |store: &MemoryStore| {
+        let meta = Meta::read(store).unwrap();
+        let hits = drain(&mut scan(&meta, &query, everything(&spec)), store).unwrap();
+        let found: BTreeSet<Tid> = hits.iter().map(|hit| hit.tid).collect();
+        assert_eq!(found.len(), hits.len());
+        assert!(rows.keys().all(|tid| is_dead(*tid) || found.contains(tid)));
+    };
+    let vacuum_and_reuse = |store: &MemoryStore| {
+        vacuum(store);
+        (0..40).for_each(|n| insert_one(store, 200 + n));
+    };
+    let inserted: Vec<usize> = (200..240).collect();
+    at_every_point(&make, &scan_all, vacuum_and_reuse, &|store| {
+        expect(store, &inserted);
+    });
 }

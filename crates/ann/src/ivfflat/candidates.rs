@@ -171,3 +171,67 @@ pub(super) fn nearest(mut keys: Vec<(u64, u32)>, count: usize) -> Result<Vec<u32
     lists.extend(keys.iter().map(|(_, list)| *list));
     Ok(lists)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate(key: u64, list: u16) -> Candidate {
+        let tid = Tid {
+            block: key as u32,
+            offset: list + 1,
+        };
+        Candidate::new(key, tid, list)
+    }
+
+    fn drain(candidates: &mut Candidates) -> Vec<u64> {
+        std::iter::from_fn(|| candidates.pop().map(|candidate| candidate.key)).collect()
+    }
+
+    #[test]
+    fn a_candidate_is_16_bytes() {
+        assert_eq!(size_of::<Candidate>(), 16);
+    }
+
+    #[test]
+    fn what_is_kept_below_the_floor_is_complete() {
+        let mut candidates = Candidates::new(20);
+        for n in 0..1000u64 {
+            candidates.offer(candidate(n * 619 % 1000, 0)).unwrap();
+        }
+        assert!(candidates.overflowed() && candidates.kept.capacity() <= 20);
+        let out = drain(&mut candidates);
+        assert!(out.len() >= 10);
+        assert_eq!(out, (0..out.len() as u64).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn rows_of_a_list_read_anew_are_taken_back() {
+        let mut candidates = Candidates::new(100);
+        for n in 0..40 {
+            candidates.offer(candidate(n, (n % 2) as u16)).unwrap();
+        }
+        candidates.forget_list(1);
+        assert_eq!(
+            drain(&mut candidates),
+            (0..40).step_by(2).collect::<Vec<u64>>()
+        );
+    }
+
+    #[test]
+    fn more_rows_than_a_chunk_leave_in_order() {
+        let mut candidates = Candidates::new(10_000);
+        for n in 0..5000u64 {
+            candidates.offer(candidate(n * 4021 % 5000, 0)).unwrap();
+        }
+        assert_eq!(drain(&mut candidates), (0..5000).collect::<Vec<u64>>());
+        assert!(!candidates.overflowed());
+    }
+
+    #[test]
+    fn the_nearest_lists_come_in_order_and_equals_by_number() {
+        let keys = vec![(5, 0), (1, 1), (5, 2), (0, 3), (1, 4)];
+        assert_eq!(nearest(keys.clone(), 3).unwrap(), [3, 1, 4]);
+        assert_eq!(nearest(keys, 9).unwrap(), [3, 1, 4, 0, 2]);
+    }
+}

@@ -1,6 +1,6 @@
 //! Centroids: which list a row belongs to, and which lists a query should look at.
 //!
-//! Build, insert and scan use one function ([`Nearness::key`]), so that a row is always looked for
+//! Build, insert and scan use one function ([`Nearness::keys`]), so that a row is always looked for
 //! where it was put.
 
 use pgnear_kernels::{Kernels, Metric, kernels};
@@ -75,8 +75,17 @@ impl Centroids {
         self.check(spec)?;
         let nearness = Nearness::new(spec, &Query::from_payload(spec, payload)?)?;
         let mut best = Best::default();
-        for list in 0..self.len() {
-            best.offer(list as u32, nearness.key(self.bytes(list)));
+        match self {
+            Centroids::Float { data, .. } => {
+                nearness.keys(0, bytemuck::cast_slice(data), |list, key| {
+                    best.offer(list, key)
+                });
+            }
+            Centroids::Bits { bytes_each, data } => {
+                for (list, bits) in data.chunks_exact(*bytes_each).enumerate() {
+                    best.offer(list as u32, nearness.key_of_bits(bits));
+                }
+            }
         }
         Ok(best.list)
     }
@@ -113,21 +122,59 @@ impl Nearness {
         })
     }
 
-    /// A key for the centroid at `bytes` (aligned to 4): the lower, the nearer; NaN is farthest.
-    pub fn key(&self, bytes: &[u8]) -> u64 {
-        let k = self.kernels;
-        let key = match &self.row {
+    /// Calls `each` with the number and key of every centroid in `run`: padded to 4 bytes each,
+    /// aligned to 4, the first being number `first`. The lower the key, the nearer; NaN is farthest.
+    pub fn keys(&self, first: u32, run: &[u8], mut each: impl FnMut(u32, u64)) {
+        match &self.row {
             Row::Floats(row) => {
-                let centroid: &[f32] = bytemuck::cast_slice(bytes);
-                if self.metric == Metric::L2 {
-                    f64::from((k.f32_l2_squared)(row, centroid))
-                } else {
-                    -f64::from((k.f32_dot)(row, centroid))
+                let mut list = first;
+                let mut fours = run.chunks_exact(4 * 4 * row.len());
+                for four in &mut fours {
+                    let four: &[f32] = bytemuck::cast_slice(four);
+                    let mut parts = four.chunks_exact(row.len());
+                    let four = std::array::from_fn(|_| parts.next().unwrap_or_default());
+                    for key in self.keys_x4(row, four) {
+                        each(list, sortable(key));
+                        list += 1;
+                    }
+                }
+                for one in fours.remainder().chunks_exact(4 * row.len()) {
+                    each(list, sortable(self.key(row, bytemuck::cast_slice(one))));
+                    list += 1;
                 }
             }
-            Row::Bits(row) => (k.bit_hamming)(row, &bytes[..row.len()]) as f64,
-        };
-        sortable(key)
+            Row::Bits(row) => {
+                let size = row.len().next_multiple_of(4);
+                for (list, bits) in (first..).zip(run.chunks_exact(size)) {
+                    each(list, self.key_of_bits(&bits[..row.len()]));
+                }
+            }
+        }
+    }
+
+    fn key(&self, row: &[f32], centroid: &[f32]) -> f64 {
+        if self.metric == Metric::L2 {
+            f64::from((self.kernels.f32_l2_squared)(row, centroid))
+        } else {
+            -f64::from((self.kernels.f32_dot)(row, centroid))
+        }
+    }
+
+    /// Bit for bit four calls of `key`.
+    fn keys_x4(&self, row: &[f32], centroids: [&[f32]; 4]) -> [f64; 4] {
+        if self.metric == Metric::L2 {
+            (self.kernels.f32_l2_squared_x4)(row, centroids).map(f64::from)
+        } else {
+            (self.kernels.f32_dot_x4)(row, centroids).map(|dot| -f64::from(dot))
+        }
+    }
+
+    /// The key of a centroid of bits, without padding.
+    fn key_of_bits(&self, bits: &[u8]) -> u64 {
+        match &self.row {
+            Row::Bits(row) => sortable((self.kernels.bit_hamming)(row, bits) as f64),
+            Row::Floats(_) => u64::MAX,
+        }
     }
 }
 
@@ -154,11 +201,12 @@ impl Best {
     }
 }
 
-/// Calls `visit` with the number and bytes (aligned to 4) of every centroid of an index, in order.
+/// Calls `visit` with runs of an index's centroids, in order: the number of the first, and their
+/// bytes, aligned to 4.
 ///
-/// Centroids are one stream of bytes over the bodies of consecutive pages; one that lies whole on
-/// a page is handed over in place, one that spans pages is put together first.
-pub(super) fn for_each_centroid(
+/// Centroids are one stream of bytes over the bodies of consecutive pages; those that lie whole on
+/// a page are handed over in place, one that spans pages is put together first.
+pub(super) fn for_each_run(
     store: &impl Store,
     layout: &Layout,
     mut visit: impl FnMut(u32, &[u8]),
@@ -189,11 +237,12 @@ pub(super) fn for_each_centroid(
                 filled = 0;
             }
         }
-        while bytes.len() >= size {
-            visit(list, &bytes[..size]);
-            list += 1;
-            bytes = &bytes[size..];
+        let (run, rest) = bytes.split_at(bytes.len() - bytes.len() % size);
+        if !run.is_empty() {
+            visit(list, run);
+            list += (run.len() / size) as u32;
         }
+        bytes = rest;
         if !bytes.is_empty() {
             bytemuck::cast_slice_mut(&mut whole)[..bytes.len()].copy_from_slice(bytes);
             filled = bytes.len();
@@ -206,8 +255,8 @@ pub(super) fn for_each_centroid(
 pub(super) fn nearest_list(store: &impl Store, meta: &Meta, row: &Query) -> Result<u32, Error> {
     let nearness = Nearness::new(meta.spec(), row)?;
     let mut best = Best::default();
-    for_each_centroid(store, &meta.layout, |list, bytes| {
-        best.offer(list, nearness.key(bytes));
+    for_each_run(store, &meta.layout, |first, run| {
+        nearness.keys(first, run, |list, key| best.offer(list, key));
     })?;
     Ok(best.list)
 }

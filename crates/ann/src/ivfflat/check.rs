@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::centroids::{Best, Nearness, for_each_centroid};
+use super::centroids::{Best, Nearness, for_each_run};
 use super::directory::DirectoryEntry;
 use super::entry::{Entries, open_linked, open_list_page};
 use super::layout::Layout;
@@ -245,10 +245,11 @@ impl<S: Store> Checker<'_, S> {
         let mut all: Vec<u32> = alloc::with_capacity(words)?;
         let floats = meta.spec().element != Element::Bit;
         let mut broken = None;
-        let result = for_each_centroid(self.store, layout, |list, bytes| {
-            let words = bytemuck::cast_slice::<u8, u32>(bytes);
-            if floats && words.iter().any(|word| !f32::from_bits(*word).is_finite()) {
-                broken = broken.or(Some(list));
+        let result = for_each_run(self.store, layout, |first, run| {
+            let words = bytemuck::cast_slice::<u8, u32>(run);
+            let bad = |word: &u32| !f32::from_bits(*word).is_finite();
+            if floats && let Some(at) = words.iter().position(bad) {
+                broken = broken.or(Some(first + (at / (layout.centroid / 4)) as u32));
             }
             all.extend_from_slice(words);
         });
@@ -384,10 +385,9 @@ impl<S: Store> Checker<'_, S> {
         if let Some(centroids) = &walk.centroids {
             let nearness = Nearness::new(spec, &Query::from_payload(spec, payload)?)?;
             let mut best = Best::default();
-            let words = walk.meta.layout.centroid / 4;
-            for (number, centroid) in centroids.chunks_exact(words).enumerate() {
-                best.offer(number as u32, nearness.key(bytemuck::cast_slice(centroid)));
-            }
+            nearness.keys(0, bytemuck::cast_slice(centroids), |list, key| {
+                best.offer(list, key);
+            });
             if best.list != row.list {
                 let message = format!("row belongs to list {}", best.list);
                 row.report(self, "misplaced", message);

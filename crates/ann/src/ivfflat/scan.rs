@@ -4,7 +4,7 @@
 //! between reading a link and following it shows another generation, and the list is read anew.
 
 use super::candidates::{Candidate, Candidates, Emitted, Rank, nearest};
-use super::centroids::{Nearness, for_each_centroid};
+use super::centroids::{Nearness, for_each_run};
 use super::directory::DirectoryEntry;
 use super::entry::{Entries, Entry, WideHead, open_list_page, still_leads};
 use super::meta::Meta;
@@ -145,8 +145,8 @@ impl Scan {
     fn rank_lists(&self, store: &impl Store, count: usize) -> Result<Vec<u32>, Error> {
         let nearness = Nearness::new(self.meta.spec(), self.scorer.query())?;
         let mut keys = alloc::with_capacity(self.meta.spec().lists as usize)?;
-        for_each_centroid(store, &self.meta.layout, |list, bytes| {
-            keys.push((nearness.key(bytes), list));
+        for_each_run(store, &self.meta.layout, |first, run| {
+            nearness.keys(first, run, |list, key| keys.push((key, list)));
         })?;
         nearest(keys, count)
     }
