@@ -1,3 +1,4 @@
 //! The access methods: one `impl IndexAm` each, safe code over `pg` and the pure crates.
 
+mod check;
 mod ivfflat;

@@ -106,3 +106,18 @@ pub unsafe fn clear_slot(slot: *mut pg_sys::TupleTableSlot) {
         super::raw::guarded(|| clear(slot));
     }
 }
+
+/// Whether the current user owns a relation (or is a superuser).
+pub fn owns_relation(relation: pg_sys::Oid) -> bool {
+    // SAFETY: look-ups by OID.
+    unsafe {
+        #[cfg(feature = "pg15")]
+        return pg_sys::pg_class_ownercheck(relation, pg_sys::GetUserId());
+        #[cfg(not(feature = "pg15"))]
+        return pg_sys::object_ownercheck(
+            pg_sys::RelationRelationId,
+            relation,
+            pg_sys::GetUserId(),
+        );
+    }
+}

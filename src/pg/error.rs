@@ -36,3 +36,18 @@ fn sqlstate(code: Code) -> PgSqlErrorCode {
         Code::DivisionByZero => PgSqlErrorCode::ERRCODE_DIVISION_BY_ZERO,
     }
 }
+
+/// Raises an ERROR: a relation is of another kind than a function works on. Never returns.
+pub fn wrong_object(message: String) -> ! {
+    refuse(PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE, message)
+}
+
+/// Raises an ERROR: the caller lacks a right. Never returns.
+pub fn insufficient_privilege(message: String) -> ! {
+    refuse(PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE, message)
+}
+
+fn refuse(code: PgSqlErrorCode, message: String) -> ! {
+    ErrorReport::new(code, message, "pgnear").report(PgLogLevel::ERROR);
+    unreachable!("an ERROR does not return")
+}

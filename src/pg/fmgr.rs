@@ -45,6 +45,11 @@ impl<'fc> Call<'fc> {
         }
     }
 
+    /// The call record itself, for the modules of this wall.
+    pub(super) fn fcinfo(self) -> pg_sys::FunctionCallInfo {
+        self.fcinfo
+    }
+
     /// How many arguments were passed.
     pub fn nargs(self) -> usize {
         // SAFETY: fcinfo is valid for the duration of the call.

@@ -265,7 +265,7 @@ fn raise(name: &str, error: AmError) -> ! {
 }
 
 /// The C symbol of a function, from the catalog.
-fn c_symbol(function: pg_sys::Oid) -> Option<String> {
+pub(super) fn c_symbol(function: pg_sys::Oid) -> Option<String> {
     if function == pg_sys::InvalidOid {
         return None;
     }

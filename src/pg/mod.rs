@@ -2,6 +2,7 @@
 //!
 //! The rooms beside this one (`types`, `ops`, `am`) are safe code over what is offered here.
 
+pub mod admin;
 pub mod am;
 pub mod array;
 pub mod bits;
