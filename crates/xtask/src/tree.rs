@@ -167,11 +167,13 @@ impl Tree {
         self.target.install(project, library, replace_pgvector)
     }
 
-    /// One of the copy's programs, with nothing of the caller's PostgreSQL settings about it.
+    /// One of the copy's programs, with nothing of the caller's PostgreSQL settings about it. With
+    /// RUST_BACKTRACE a server would print backtraces in the details of its errors.
     pub fn program(&self, name: &str) -> Command {
         let mut command = Command::new(self.bin.join(name));
         for (variable, _) in std::env::vars_os() {
-            if variable.to_string_lossy().starts_with("PG") {
+            let name = variable.to_string_lossy();
+            if name.starts_with("PG") || name.ends_with("_BACKTRACE") {
                 command.env_remove(&variable);
             }
         }

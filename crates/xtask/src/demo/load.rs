@@ -127,9 +127,12 @@ pub fn index(cluster: &Cluster, state: &mut State, placed: &Placed) -> Result<bo
     let mut last = String::new();
     while child.try_wait()?.is_none() {
         let line = database.query(
+            // Only the heap's rows are rows; other phases count units of their own work.
             "SELECT phase || CASE
-                    WHEN tuples_total > 0 THEN ': ' || 100 * tuples_done / tuples_total || ' % of ' || tuples_total || ' rows'
-                    WHEN blocks_total > 0 THEN ': ' || 100 * blocks_done / blocks_total || ' % of ' || blocks_total || ' blocks'
+                    WHEN tuples_total > 0 AND phase LIKE '%loading tuples%'
+                    THEN format(': %s of %s rows', tuples_done, tuples_total)
+                    WHEN tuples_total > 0 THEN format(': %s %%', 100 * tuples_done / tuples_total)
+                    WHEN blocks_total > 0 THEN format(': %s of %s blocks', blocks_done, blocks_total)
                     ELSE '' END
              FROM pg_stat_progress_create_index WHERE datname = current_database()",
         )?;

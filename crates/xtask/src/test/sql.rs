@@ -48,6 +48,10 @@ pub fn test(
         .stderr(Stdio::from(output));
     let status = psql.status().context("cannot run psql")?;
 
+    if !status.success() {
+        // The connection was lost; the log says why once the server is back.
+        cluster.wait_until_ready()?;
+    }
     let log = fs::read(cluster.log())?;
     let log = String::from_utf8_lossy(log.get(log_before..).unwrap_or_default());
     let crashes = crashes(&log);
