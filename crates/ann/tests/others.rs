@@ -277,14 +277,23 @@ fn at_every_point(
     }
 }
 
-fn new_row(n: usize) -> (Tid, Vec<u8>) {
-    let row = [n as f32, 1.0, 2.0];
-    (tid(30_000 + n), bytemuck::cast_slice(&row).to_vec())
+fn new_row(spec: &IndexSpec, n: usize) -> (Tid, Vec<u8>) {
+    (tid(30_000 + n), payload(spec, &mut Rng(n as u64)))
 }
 
 fn insert_one(store: &MemoryStore, n: usize) {
-    let (tid, row) = new_row(n);
-    ivfflat::insert(store, &Meta::read(store).unwrap(), tid, &row).unwrap();
+    let meta = Meta::read(store).unwrap();
+    let (tid, row) = new_row(meta.spec(), n);
+    ivfflat::insert(store, &meta, tid, &row).unwrap();
+}
+
+fn insert_two(store: &MemoryStore) {
+    insert_one(store, 0);
+    insert_one(store, 1);
+}
+
+fn insert_other(store: &MemoryStore) {
+    insert_one(store, 9);
 }
 
 fn is_dead(tid: Tid) -> bool {
@@ -296,56 +305,66 @@ fn vacuum(store: &MemoryStore) {
     ivfflat::bulk_delete(store, &meta, &mut is_dead, &mut |_, _| ()).unwrap();
 }
 
+fn vacuum_and_reuse(store: &MemoryStore) {
+    vacuum(store);
+    (0..40).for_each(|n| insert_one(store, 200 + n));
+}
+
 #[test]
 fn one_list_is_shared_at_every_point() {
-    // 19 rows a page, four pages: the last three are all dead, and the last has room and the hint.
-    let spec = spec(Element::F32, Metric::L2, 3, 1);
-    let rows = rows(&spec, 60, &mut Rng(3));
-    let make = || build(&spec, &rows, SMALL_PAGE);
-    let query = payload(&spec, &mut Rng(4));
-    let expect = |store: &MemoryStore, inserted: &[usize]| {
-        let mut expected: Rows = (rows.clone().into_iter())
-            .filter(|(tid, _)| !is_dead(*tid))
-            .collect();
-        expected.extend(inserted.iter().map(|n| new_row(*n)));
-        vacuum(store);
-        assert_eq!(search(store, &query), brute_force(&spec, &expected, &query));
-        assert_eq!(findings(store), [] as [String; 0]);
-    };
-    let insert_two = |store: &MemoryStore| {
-        insert_one(store, 0);
-        insert_one(store, 1);
-    };
-    let other_insert = |store: &MemoryStore| insert_one(store, 9);
-    at_every_point(&make, &vacuum, other_insert, &|store| expect(store, &[9]));
-    at_every_point(&make, &insert_two, vacuum, &|store| expect(store, &[0, 1]));
-    at_every_point(&make, &insert_two, other_insert, &|store| {
-        expect(store, &[0, 1, 9]);
-    });
-    // Full pages behind the hint make inserts walk to the right.
-    let make_walk = || {
-        let store = make();
-        vacuum(&store);
-        (0..30).for_each(|n| insert_one(&store, 100 + n));
-        store
-    };
-    let inserted: Vec<usize> = (100..130).chain([0, 1]).collect();
-    at_every_point(&make_walk, &insert_two, vacuum, &|store| {
-        expect(store, &inserted);
-    });
-    let scan_all = |store: &MemoryStore| {
-        let meta = Meta::read(store).unwrap();
-        let hits = drain(&mut scan(&meta, &query, everything(&spec)), store).unwrap();
-        let found: BTreeSet<Tid> = hits.iter().map(|hit| hit.tid).collect();
-        assert_eq!(found.len(), hits.len());
-        assert!(rows.keys().all(|tid| is_dead(*tid) || found.contains(tid)));
-    };
-    let vacuum_and_reuse = |store: &MemoryStore| {
-        vacuum(store);
-        (0..40).for_each(|n| insert_one(store, 200 + n));
-    };
-    let inserted: Vec<usize> = (200..240).collect();
-    at_every_point(&make, &scan_all, vacuum_and_reuse, &|store| {
-        expect(store, &inserted);
-    });
+    for spec in [
+        spec(Element::F32, Metric::L2, 3, 1),
+        spec(Element::F32, Metric::Cosine, 300, 1),
+    ] {
+        let all = rows(&spec, 60, &mut Rng(3));
+        let query = payload(&spec, &mut Rng(4));
+        let expect = |built: usize, inserted: Vec<usize>| {
+            let (all, query, spec) = (&all, &query, &spec);
+            move |store: &MemoryStore| {
+                let mut expected: Rows = (all.clone().into_iter().take(built))
+                    .filter(|(tid, _)| !is_dead(*tid))
+                    .collect();
+                expected.extend(inserted.iter().map(|n| new_row(spec, *n)));
+                vacuum(store);
+                assert_eq!(search(store, query), brute_force(spec, &expected, query));
+                ivfflat::cleanup(store, &Meta::read(store).unwrap()).unwrap();
+                assert_eq!(findings(store), [] as [String; 0]);
+            }
+        };
+        // Of narrow rows 19 fill a page: no page yet; full pages; a last page with room, which the
+        // hint leads to. All but the first pages are all dead.
+        for built in [0, 57, 60] {
+            let rows: Rows = all.clone().into_iter().take(built).collect();
+            let make = || build(&spec, &rows, SMALL_PAGE);
+            at_every_point(
+                &make,
+                &insert_two,
+                insert_other,
+                &expect(built, vec![0, 1, 9]),
+            );
+            at_every_point(&make, &insert_two, vacuum, &expect(built, vec![0, 1]));
+            if built > 0 {
+                at_every_point(&make, &vacuum, insert_other, &expect(built, vec![9]));
+            }
+            // Pages that filled up behind the hint make inserts walk to the right.
+            let make = || {
+                let store = make();
+                vacuum(&store);
+                (0..30).for_each(|n| insert_one(&store, 100 + n));
+                store
+            };
+            let inserted = (100..130).chain([0, 1]).collect();
+            at_every_point(&make, &insert_two, vacuum, &expect(built, inserted));
+        }
+        let make = || build(&spec, &all, SMALL_PAGE);
+        let scan_all = |store: &MemoryStore| {
+            let meta = Meta::read(store).unwrap();
+            let hits = drain(&mut scan(&meta, &query, everything(&spec)), store).unwrap();
+            let found: BTreeSet<Tid> = hits.iter().map(|hit| hit.tid).collect();
+            assert_eq!(found.len(), hits.len());
+            assert!(all.keys().all(|tid| is_dead(*tid) || found.contains(tid)));
+        };
+        let inserted = (200..240).collect();
+        at_every_point(&make, &scan_all, vacuum_and_reuse, &expect(60, inserted));
+    }
 }

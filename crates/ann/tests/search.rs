@@ -162,27 +162,33 @@ fn little_memory_changes_the_work_and_not_the_answer() {
 
 #[test]
 fn rows_without_a_distance_come_last() {
-    let spec = spec(Element::F32, Metric::L2, 3, 2);
-    let mut rng = Rng(8);
-    let mut rows = rows(&spec, 50, &mut rng);
-    for (n, bad) in [f32::NAN, f32::INFINITY, -f32::NAN, f32::MAX]
-        .iter()
-        .enumerate()
-    {
-        rows.insert(
-            tid(n * 10),
-            bytemuck::cast_slice(&[*bad, 0.0, 1.0]).to_vec(),
+    for metric in [Metric::L2, Metric::InnerProduct, Metric::Cosine] {
+        let spec = spec(Element::F32, metric, 3, 2);
+        let mut rng = Rng(8);
+        let mut rows = rows(&spec, 50, &mut rng);
+        for (n, bad) in [f32::NAN, f32::INFINITY, -f32::NAN, f32::MAX]
+            .iter()
+            .enumerate()
+        {
+            rows.insert(
+                tid(n * 10),
+                bytemuck::cast_slice(&[*bad, 0.0, 1.0]).to_vec(),
+            );
+        }
+        let store = build(&spec, &rows, 8192);
+        let query = payload(&spec, &mut rng);
+        let found = search(&store, &query);
+        assert_eq!(found, brute_force(&spec, &rows, &query));
+        assert!(
+            found[48..]
+                .iter()
+                .all(|(_, bits)| f64::from_bits(*bits).is_nan())
         );
+        // To a query that is no number, all rows are equal.
+        let query: [f32; 3] = [f32::NAN; 3];
+        let query = bytemuck::cast_slice(&query);
+        assert_eq!(search(&store, query), brute_force(&spec, &rows, query));
     }
-    let store = build(&spec, &rows, 8192);
-    let query = payload(&spec, &mut rng);
-    let found = search(&store, &query);
-    assert_eq!(found, brute_force(&spec, &rows, &query));
-    assert!(f64::from_bits(found[49].1).is_nan() && f64::from_bits(found[48].1).is_nan());
-    // To a query that is no number, all rows are equal.
-    let query: [f32; 3] = [f32::NAN; 3];
-    let query = bytemuck::cast_slice(&query);
-    assert_eq!(search(&store, query), brute_force(&spec, &rows, query));
 }
 
 #[test]

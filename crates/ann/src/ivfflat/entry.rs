@@ -93,6 +93,7 @@ impl<'a> Entries<'a> {
         self.len() < self.layout.per_page.max(1)
     }
 
+    #[inline]
     pub fn get(&self, index: usize) -> Entry<'a> {
         let layout = self.layout;
         let (head, payload) = if layout.is_wide() {
@@ -109,6 +110,7 @@ impl<'a> Entries<'a> {
     }
 
     /// The row of the entry that begins at `at` in the body of a page.
+    #[inline]
     pub fn tid_at(body: &[u8], at: usize) -> Tid {
         Tid {
             block: u32_at(body, at),

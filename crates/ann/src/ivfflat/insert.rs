@@ -28,7 +28,7 @@ pub fn insert(store: &impl Store, meta: &Meta, tid: Tid, payload: &[u8]) -> Resu
         meta,
         list,
         tid,
-        norm: norm_to_keep(meta.spec(), payload),
+        norm: norm_to_keep(meta.spec(), row.payload()),
         payload,
     };
     if meta.layout.is_wide() {

@@ -80,7 +80,8 @@ fn copied_as<T: bytemuck::Pod>(bytes: &[u8]) -> Result<Vec<T>, Error> {
     Ok(row)
 }
 
-/// Bytes as elements. Pages are aligned; whatever else comes along is copied.
+/// Bytes as elements. Pages are aligned; what else comes along (a single row, from a caller) is
+/// copied where it is not.
 fn elements<T: bytemuck::Pod>(bytes: &[u8]) -> Cow<'_, [T]> {
     match bytemuck::try_cast_slice(bytes) {
         Ok(slice) => Cow::Borrowed(slice),

@@ -78,6 +78,7 @@ impl<S: Store> Vacuum<'_, S> {
     /// Vacuums a list; `false` where a page of it was freed by somebody else, and the walk must
     /// start anew.
     fn walk(&mut self) -> Result<bool, Error> {
+        self.store.check_interrupts()?;
         let (before, layout) = (self.stats, &self.meta.layout);
         let entry = DirectoryEntry::read(self.store, layout, self.list)?;
         let (mut from, mut link) = (None, entry.head);
