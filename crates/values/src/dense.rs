@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use pgnear_kernels::kernels;
+
 use crate::error::{self, ValueError};
 use crate::hash::{self, Hasher};
 use crate::print::{self, MAX_F32_LEN};
@@ -20,6 +22,10 @@ pub trait Element: pgnear_kernels::Element + bytemuck::Pod + PartialOrd {
     fn to_f32(self) -> f32;
     /// The nearest number, ties to even; infinite where `x` is too large.
     fn round(x: f32) -> Self;
+    /// Neither NaN nor infinite.
+    fn is_finite(self) -> bool;
+    /// An infinity.
+    fn is_infinite(self) -> bool;
 
     #[doc(hidden)]
     fn read(message: &mut Message<'_>) -> Result<Self, ValueError>;
@@ -36,6 +42,12 @@ impl Element for f32 {
     }
     fn round(x: f32) -> f32 {
         x
+    }
+    fn is_finite(self) -> bool {
+        f32::is_finite(self)
+    }
+    fn is_infinite(self) -> bool {
+        f32::is_infinite(self)
     }
     fn read(message: &mut Message<'_>) -> Result<f32, ValueError> {
         message.f32()
@@ -54,6 +66,12 @@ impl Element for half::f16 {
     }
     fn round(x: f32) -> half::f16 {
         half::f16::from_f32(x)
+    }
+    fn is_finite(self) -> bool {
+        half::f16::is_finite(self)
+    }
+    fn is_infinite(self) -> bool {
+        half::f16::is_infinite(self)
     }
     fn read(message: &mut Message<'_>) -> Result<half::f16, ValueError> {
         message.u16().map(half::f16::from_bits)
@@ -140,12 +158,11 @@ pub(crate) fn parse<E: Element>(text: &[u8], typmod: i32) -> Result<Vec<E>, Valu
         scanner.skip_spaces();
         let number = scanner.number()?;
         let element = E::round(number.value);
-        let rounded = element.to_f32();
-        if !rounded.is_finite() {
-            if number.overflowed() || (rounded.is_infinite() && number.value.is_finite()) {
+        if !element.is_finite() {
+            if number.overflowed() || number.value.is_finite() {
                 return Err(error::out_of_range(E::TYPE_NAME, number.token));
             }
-            check_element(E::TYPE_NAME, rounded)?;
+            check_element(E::TYPE_NAME, number.value)?;
         }
         elements.push(element);
         scanner.skip_spaces();
@@ -244,6 +261,16 @@ pub(crate) fn write_payload<E: Element>(v: &[E], out: &mut [u8]) -> Result<(), V
 
 // Conversions
 
+/// Conversions between f32 and the element go a chunk at a time through the kernels: one by one
+/// they cost several times more.
+const CHUNK: usize = 256;
+
+fn zeros<E: Element>(dims: usize) -> Result<Vec<E>, ValueError> {
+    let mut v = memory::with_capacity(dims)?;
+    v.resize(dims, E::ZERO);
+    Ok(v)
+}
+
 pub(crate) fn from_numbers<E: Element, T: Copy>(
     numbers: &[T],
     typmod: i32,
@@ -251,11 +278,21 @@ pub(crate) fn from_numbers<E: Element, T: Copy>(
 ) -> Result<Vec<E>, ValueError> {
     check_dims::<E>(numbers.len())?;
     check_typmod(numbers.len(), typmod)?;
-    let mut elements = memory::with_capacity(numbers.len())?;
-    for &number in numbers {
-        elements.push(narrow::<E>(to_f32(number))?);
+    let mut result = zeros::<E>(numbers.len())?;
+    let mut buffer = [0.0; CHUNK];
+    for (numbers, elements) in numbers.chunks(CHUNK).zip(result.chunks_mut(CHUNK)) {
+        let buffer = &mut buffer[..numbers.len()];
+        for (x, &number) in buffer.iter_mut().zip(numbers) {
+            *x = to_f32(number);
+        }
+        E::narrow(kernels(), buffer, elements);
+        if !elements.iter().all(|x| x.is_finite()) {
+            for &x in buffer.iter() {
+                narrow::<E>(x)?;
+            }
+        }
     }
-    Ok(elements)
+    Ok(result)
 }
 
 /// A finite number as an element; one that is too large for the element is named in the error
@@ -263,7 +300,7 @@ pub(crate) fn from_numbers<E: Element, T: Copy>(
 pub(crate) fn narrow<E: Element>(x: f32) -> Result<E, ValueError> {
     check_element(E::TYPE_NAME, x)?;
     let element = E::round(x);
-    if !element.to_f32().is_finite() {
+    if !element.is_finite() {
         let mut token = Vec::new();
         print::print_f32(x, &mut token)?;
         return Err(error::out_of_range(E::TYPE_NAME, &token));
@@ -271,56 +308,96 @@ pub(crate) fn narrow<E: Element>(x: f32) -> Result<E, ValueError> {
     Ok(element)
 }
 
+/// The elements as f32, without loss.
+pub(crate) fn to_f32s<E: Element>(v: &[E]) -> Result<Vec<f32>, ValueError> {
+    let mut result = zeros::<f32>(v.len())?;
+    E::widen(kernels(), v, &mut result);
+    Ok(result)
+}
+
 // Arithmetic
 
-/// Applies `op` in f32 and rounds; sums of f16 and products of f16 are exact or rounded once
-/// that way, since f32 has more than twice their digits.
+/// Applies `op` in f32 and rounds. For f16 that rounds once: f32 has more than twice its digits.
+fn map<E: Element>(v: &[E], op: impl Fn(f32) -> f32) -> Result<Vec<E>, ValueError> {
+    let mut result = zeros(v.len())?;
+    let mut buffer = [0.0; CHUNK];
+    for (v, result) in v.chunks(CHUNK).zip(result.chunks_mut(CHUNK)) {
+        let buffer = &mut buffer[..v.len()];
+        E::widen(kernels(), v, buffer);
+        buffer.iter_mut().for_each(|x| *x = op(*x));
+        E::narrow(kernels(), buffer, result);
+    }
+    Ok(result)
+}
+
+/// As [`map`], for two operands.
 fn zip<E: Element>(a: &[E], b: &[E], op: impl Fn(f32, f32) -> f32) -> Result<Vec<E>, ValueError> {
     check_same_dims(a, b)?;
-    let result = memory::collect(
-        a.iter()
-            .zip(b)
-            .map(|(&x, &y)| E::round(op(x.to_f32(), y.to_f32()))),
-    )?;
-    check_overflow(&result)?;
+    let mut result = zeros(a.len())?;
+    let (mut left, mut right) = ([0.0; CHUNK], [0.0; CHUNK]);
+    for ((a, b), result) in a
+        .chunks(CHUNK)
+        .zip(b.chunks(CHUNK))
+        .zip(result.chunks_mut(CHUNK))
+    {
+        let (left, right) = (&mut left[..a.len()], &mut right[..a.len()]);
+        E::widen(kernels(), a, left);
+        E::widen(kernels(), b, right);
+        for (x, &y) in left.iter_mut().zip(right.iter()) {
+            *x = op(*x, y);
+        }
+        E::narrow(kernels(), left, result);
+    }
     Ok(result)
 }
 
 fn check_overflow<E: Element>(v: &[E]) -> Result<(), ValueError> {
-    if v.iter().any(|x| x.to_f32().is_infinite()) {
+    if v.iter().any(|x| x.is_infinite()) {
         Err(error::overflow())
     } else {
         Ok(())
     }
 }
 
+/// Checks products; `zero_expected` says of a position whether a factor is zero there.
+fn check_range<E: Element>(
+    v: &[E],
+    zero_expected: impl Fn(usize) -> bool,
+) -> Result<(), ValueError> {
+    for (i, &x) in v.iter().enumerate() {
+        if x.is_infinite() {
+            return Err(error::overflow());
+        }
+        if x == E::ZERO && !zero_expected(i) {
+            return Err(error::underflow());
+        }
+    }
+    Ok(())
+}
+
 pub(crate) fn add<E: Element>(a: &[E], b: &[E]) -> Result<Vec<E>, ValueError> {
-    zip(a, b, |x, y| x + y)
+    let result = zip(a, b, |x, y| x + y)?;
+    check_overflow(&result)?;
+    Ok(result)
 }
 
 pub(crate) fn sub<E: Element>(a: &[E], b: &[E]) -> Result<Vec<E>, ValueError> {
-    zip(a, b, |x, y| x - y)
+    let result = zip(a, b, |x, y| x - y)?;
+    check_overflow(&result)?;
+    Ok(result)
 }
 
 pub(crate) fn mul<E: Element>(a: &[E], b: &[E]) -> Result<Vec<E>, ValueError> {
-    check_same_dims(a, b)?;
-    let mut result = memory::with_capacity(a.len())?;
-    for (&x, &y) in a.iter().zip(b) {
-        let product = E::round(x.to_f32() * y.to_f32());
-        if product.to_f32().is_infinite() {
-            return Err(error::overflow());
-        }
-        if product == E::ZERO && x != E::ZERO && y != E::ZERO {
-            return Err(error::underflow());
-        }
-        result.push(product);
-    }
+    let result = zip(a, b, |x, y| x * y)?;
+    check_range(&result, |i| a[i] == E::ZERO || b[i] == E::ZERO)?;
     Ok(result)
 }
 
 pub(crate) fn scale<E: Element>(v: &[E], factor: f64) -> Result<Vec<E>, ValueError> {
     check_scalar::<E>(factor)?;
-    map_f64(v, |x| x * factor, factor == 0.0)
+    let result = map(v, |x| (f64::from(x) * factor) as f32)?;
+    check_range(&result, |i| v[i] == E::ZERO || factor == 0.0)?;
+    Ok(result)
 }
 
 pub(crate) fn divide<E: Element>(v: &[E], divisor: f64) -> Result<Vec<E>, ValueError> {
@@ -328,7 +405,9 @@ pub(crate) fn divide<E: Element>(v: &[E], divisor: f64) -> Result<Vec<E>, ValueE
     if divisor == 0.0 {
         return Err(error::division_by_zero());
     }
-    map_f64(v, |x| x / divisor, false)
+    let result = map(v, |x| (f64::from(x) / divisor) as f32)?;
+    check_range(&result, |i| v[i] == E::ZERO)?;
+    Ok(result)
 }
 
 fn check_scalar<E: Element>(x: f64) -> Result<(), ValueError> {
@@ -339,25 +418,6 @@ fn check_scalar<E: Element>(x: f64) -> Result<(), ValueError> {
     } else {
         Ok(())
     }
-}
-
-fn map_f64<E: Element>(
-    v: &[E],
-    op: impl Fn(f64) -> f64,
-    zero_expected: bool,
-) -> Result<Vec<E>, ValueError> {
-    let mut result = memory::with_capacity(v.len())?;
-    for &x in v {
-        let y = E::round(op(f64::from(x.to_f32())) as f32);
-        if y.to_f32().is_infinite() {
-            return Err(error::overflow());
-        }
-        if y == E::ZERO && x != E::ZERO && !zero_expected {
-            return Err(error::underflow());
-        }
-        result.push(y);
-    }
-    Ok(result)
 }
 
 pub(crate) fn concat<E: Element>(a: &[E], b: &[E]) -> Result<Vec<E>, ValueError> {
@@ -381,16 +441,13 @@ pub(crate) fn subvector<E: Element>(v: &[E], start: i32, count: i32) -> Result<&
 
 pub(crate) fn normalize<E: Element>(v: &[E]) -> Result<Vec<E>, ValueError> {
     let norm = pgnear_kernels::exact::norm(v);
-    let result = if norm > 0.0 {
-        memory::collect(
-            v.iter()
-                .map(|x| E::round((f64::from(x.to_f32()) / norm) as f32)),
-        )?
+    if norm > 0.0 {
+        let result = map(v, |x| (f64::from(x) / norm) as f32)?;
+        check_overflow(&result)?;
+        Ok(result)
     } else {
-        memory::collect(v.iter().map(|_| E::ZERO))?
-    };
-    check_overflow(&result)?;
-    Ok(result)
+        zeros(v.len())
+    }
 }
 
 pub(crate) fn binary_quantize<E: Element>(v: &[E]) -> Result<Vec<u8>, ValueError> {

@@ -12,7 +12,7 @@ use half::f16;
 
 use crate::error::ValueError;
 use crate::sparsevec::{self, SparseRef};
-use crate::{MAX_DIMS, dense, memory};
+use crate::{MAX_DIMS, dense};
 
 /// Reads the text form, such as `[1,2.5,-3]`; a `typmod` other than -1 asks for that many
 /// dimensions.
@@ -82,17 +82,7 @@ pub fn from_f64s(numbers: &[f64], typmod: i32) -> Result<Vec<f16>, ValueError> {
     dense::from_numbers(numbers, typmod, |x| x as f32)
 }
 
-/// The cast from `smallint[]`.
-pub fn from_i16s(numbers: &[i16], typmod: i32) -> Result<Vec<f16>, ValueError> {
-    dense::from_numbers(numbers, typmod, f32::from)
-}
-
-/// The cast from `integer[]`.
-pub fn from_i32s(numbers: &[i32], typmod: i32) -> Result<Vec<f16>, ValueError> {
-    dense::from_numbers(numbers, typmod, |x| x as f32)
-}
-
-/// The cast from `bigint[]`.
+/// The cast from `smallint[]`, `integer[]` and `bigint[]`.
 pub fn from_i64s(numbers: &[i64], typmod: i32) -> Result<Vec<f16>, ValueError> {
     dense::from_numbers(numbers, typmod, |x| x as f32)
 }
@@ -109,7 +99,7 @@ pub fn from_sparsevec(v: SparseRef<'_>, typmod: i32) -> Result<Vec<f16>, ValueEr
 
 /// The elements as f32, without loss.
 pub fn to_f32s(v: &[f16]) -> Result<Vec<f32>, ValueError> {
-    memory::collect(v.iter().map(|x| x.to_f32()))
+    dense::to_f32s(v)
 }
 
 /// `a + b`; too large a sum is an error.

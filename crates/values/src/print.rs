@@ -198,3 +198,110 @@ fn lay_out(decimal: Decimal, out: &mut [u8]) -> usize {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(x: f32) -> String {
+        let mut out = Vec::new();
+        print_f32(x, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    /// What PostgreSQL 18 prints for these.
+    #[test]
+    fn prints_what_postgres_prints() {
+        for (x, expected) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (1.0, "1"),
+            (-1.5, "-1.5"),
+            (100000.0, "100000"),
+            (999999.0, "999999"),
+            (1e6, "1e+06"),
+            (1234567.0, "1.234567e+06"),
+            (123456.7, "123456.7"),
+            (123456.79, "123456.79"),
+            (0.1, "0.1"),
+            (0.0001, "0.0001"),
+            (0.00012345678, "0.00012345678"),
+            (0.00001, "1e-05"),
+            (1.5e-7, "1.5e-07"),
+            (0.3, "0.3"),
+            (16777216.0, "1.6777216e+07"),
+            (f32::MAX, "3.4028235e+38"),
+            (f32::MIN_POSITIVE, "1.1754944e-38"),
+            (f32::from_bits(1), "1e-45"),
+            (f32::from_bits(0x7f_ffff), "1.1754942e-38"),
+            (9.5367e-7, "9.5367e-07"),
+            (f32::NAN, "NaN"),
+            (f32::INFINITY, "Infinity"),
+            (f32::NEG_INFINITY, "-Infinity"),
+        ] {
+            assert_eq!(text(x), expected);
+        }
+    }
+
+    /// The shorter decimal is exactly half way to the next number: it isn't used.
+    #[test]
+    fn avoids_decimals_half_way_between_numbers() {
+        assert_eq!(text(33_554_448.0), "3.3554448e+07");
+        assert_eq!(text(33_554_552.0), "3.3554552e+07");
+        assert_eq!(text(33_555_168.0), "3.3555168e+07");
+        // Not even, so that rounding would not find it either way.
+        assert_eq!(text(33_554_452.0), "3.3554452e+07");
+    }
+
+    /// Every exponent, with fractions at both ends, at powers of two and in between: the text
+    /// reads back as the same number, and no text of one digit less does.
+    #[test]
+    fn digits_are_shortest_and_exact() {
+        let fractions = (0..40)
+            .chain(0x7f_ffd8..=0x7f_ffff)
+            .chain((0..400).map(|i| i * 20_971 + 7));
+        for fraction in fractions {
+            for exponent in 0..255u32 {
+                let x = f32::from_bits(exponent << 23 | fraction);
+                if x == 0.0 {
+                    continue;
+                }
+                let text = text(x);
+                assert_eq!(
+                    text.parse::<f32>().unwrap().to_bits(),
+                    x.to_bits(),
+                    "{text}"
+                );
+                assert!(text.len() <= MAX_F32_LEN, "{text}");
+                let digits = text
+                    .split('e')
+                    .next()
+                    .unwrap()
+                    .replace('.', "")
+                    .trim_start_matches('0')
+                    .trim_end_matches('0')
+                    .len();
+                if digits > 1 {
+                    let shorter = format!("{:.*e}", digits - 2, x);
+                    let exact = shorter.parse::<f64>().unwrap();
+                    let half_way = |other: f32| (f64::from(x) + f64::from(other)) / 2.0 == exact;
+                    assert!(
+                        shorter.parse::<f32>().unwrap() != x
+                            || half_way(x.next_up())
+                            || half_way(x.next_down()),
+                        "{text} could be {shorter}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn prints_integers() {
+        for x in [0, 7, -1, 10, 1_000_000_000, i32::MAX, i32::MIN] {
+            let mut out = Vec::with_capacity(MAX_I32_LEN);
+            push_i32(x, &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), x.to_string());
+        }
+    }
+}

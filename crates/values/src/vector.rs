@@ -80,24 +80,16 @@ pub fn from_f64s(numbers: &[f64], typmod: i32) -> Result<Vec<f32>, ValueError> {
     dense::from_numbers(numbers, typmod, |x| x as f32)
 }
 
-/// The cast from `smallint[]`.
-pub fn from_i16s(numbers: &[i16], typmod: i32) -> Result<Vec<f32>, ValueError> {
-    dense::from_numbers(numbers, typmod, f32::from)
-}
-
-/// The cast from `integer[]`.
-pub fn from_i32s(numbers: &[i32], typmod: i32) -> Result<Vec<f32>, ValueError> {
-    dense::from_numbers(numbers, typmod, |x| x as f32)
-}
-
-/// The cast from `bigint[]`.
+/// The cast from `smallint[]`, `integer[]` and `bigint[]`.
 pub fn from_i64s(numbers: &[i64], typmod: i32) -> Result<Vec<f32>, ValueError> {
     dense::from_numbers(numbers, typmod, |x| x as f32)
 }
 
 /// The cast from `halfvec`.
 pub fn from_halfvec(v: &[f16], typmod: i32) -> Result<Vec<f32>, ValueError> {
-    dense::from_numbers(v, typmod, f16::to_f32)
+    check_dims(v.len())?;
+    check_typmod(v.len(), typmod)?;
+    dense::to_f32s(v)
 }
 
 /// The cast from `sparsevec`.

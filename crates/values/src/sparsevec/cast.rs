@@ -27,17 +27,7 @@ pub fn from_f64s(numbers: &[f64], typmod: i32) -> Result<Sparse, ValueError> {
     from_numbers(numbers, typmod, |x| x as f32)
 }
 
-/// The cast from `smallint[]`.
-pub fn from_i16s(numbers: &[i16], typmod: i32) -> Result<Sparse, ValueError> {
-    from_numbers(numbers, typmod, f32::from)
-}
-
-/// The cast from `integer[]`.
-pub fn from_i32s(numbers: &[i32], typmod: i32) -> Result<Sparse, ValueError> {
-    from_numbers(numbers, typmod, |x| x as f32)
-}
-
-/// The cast from `bigint[]`.
+/// The cast from `smallint[]`, `integer[]` and `bigint[]`.
 pub fn from_i64s(numbers: &[i64], typmod: i32) -> Result<Sparse, ValueError> {
     from_numbers(numbers, typmod, |x| x as f32)
 }

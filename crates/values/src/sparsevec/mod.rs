@@ -12,7 +12,7 @@ mod text;
 mod wire;
 
 pub(crate) use cast::to_dense;
-pub use cast::{from_f32s, from_f64s, from_halfvec, from_i16s, from_i32s, from_i64s, from_vector};
+pub use cast::{from_f32s, from_f64s, from_halfvec, from_i64s, from_vector};
 pub use order::{cmp, hash, hash_extended};
 pub use storage::{payload_len, view, write_payload};
 pub use text::{parse, print};
@@ -113,17 +113,6 @@ pub fn normalize(v: SparseRef<'_>) -> Result<Sparse, ValueError> {
         }
     }
     Ok(result)
-}
-
-/// The element at a 1-based index; zero where none is stored, `None` outside of the value.
-pub fn get(v: SparseRef<'_>, index: i32) -> Option<f32> {
-    if index < 1 || index > v.dims {
-        return None;
-    }
-    Some(match v.indices.binary_search(&(index - 1)) {
-        Ok(at) => v.values.get(at).copied().unwrap_or(0.0),
-        Err(_) => 0.0,
-    })
 }
 
 fn check_nnz(nnz: i32, dims: i32) -> Result<(), ValueError> {
