@@ -83,10 +83,7 @@ impl OpenIndex {
                     raw::ReadBufferExtended(table, main, tid.block, mode, std::ptr::null_mut());
                 raw::LockBuffer(buffer, pg_sys::BUFFER_LOCK_SHARE as i32);
                 let page = pg_sys::BufferGetPage(buffer);
-                let found = !pg_sys::PageIsNew(page)
-                    && tid.offset >= 1
-                    && tid.offset <= pg_sys::PageGetMaxOffsetNumber(page)
-                    && (*pg_sys::PageGetItemId(page, tid.offset)).lp_flags() != pg_sys::LP_UNUSED;
+                let found = super::compat::line_pointer_in_use(page, tid.offset);
                 raw::UnlockReleaseBuffer(buffer);
                 found
             })

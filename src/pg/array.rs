@@ -6,6 +6,7 @@ use pgnear_values::{Code, ValueError};
 use pgrx::pg_sys;
 
 use super::fmgr::{Call, Return};
+use super::raw;
 
 /// The elements of an array of numbers, as their own type.
 pub enum Numbers {
@@ -91,7 +92,7 @@ impl Call<'_> {
                         .iter()
                         .map(|datum| {
                             let result = pg_sys::DirectFunctionCall1Coll(
-                                Some(numeric_to_float4),
+                                Some(raw::numeric_float4),
                                 pg_sys::InvalidOid,
                                 *datum,
                             );
@@ -156,7 +157,7 @@ impl Call<'_> {
         // SAFETY: the SQL declaration says jsonb; jsonb_out returns a zero-terminated string.
         unsafe {
             let text = pg_sys::DirectFunctionCall1Coll(
-                Some(jsonb_to_cstring),
+                Some(raw::jsonb_out),
                 pg_sys::InvalidOid,
                 self.datum(n),
             );
@@ -202,14 +203,4 @@ fn construct(
             align as std::ffi::c_char,
         ))
     }
-}
-
-unsafe extern "C-unwind" fn numeric_to_float4(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-    // SAFETY: called by DirectFunctionCall1Coll with one numeric argument.
-    unsafe { pg_sys::numeric_float4(fcinfo) }
-}
-
-unsafe extern "C-unwind" fn jsonb_to_cstring(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-    // SAFETY: called by DirectFunctionCall1Coll with one jsonb argument.
-    unsafe { pg_sys::jsonb_out(fcinfo) }
 }

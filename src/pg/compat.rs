@@ -121,3 +121,23 @@ pub fn owns_relation(relation: pg_sys::Oid) -> bool {
         );
     }
 }
+
+/// Whether a heap page has a line pointer in use at `offset` (from 1).
+///
+/// # Safety
+/// `page` is a pinned and locked heap page.
+pub unsafe fn line_pointer_in_use(page: pg_sys::Page, offset: u16) -> bool {
+    // SAFETY: the caller's promise; pd_lower of a page that was read without error is within it.
+    unsafe {
+        let header = page.cast::<pg_sys::PageHeaderData>();
+        let head = std::mem::offset_of!(pg_sys::PageHeaderData, pd_linp);
+        let bytes = usize::from((*header).pd_lower).saturating_sub(head);
+        let count = bytes / size_of::<pg_sys::ItemIdData>();
+        let new = (*header).pd_upper == 0;
+        if new || offset == 0 || usize::from(offset) > count {
+            return false;
+        }
+        let pointer = (*header).pd_linp.as_ptr().add(usize::from(offset) - 1);
+        (*pointer).lp_flags() != pg_sys::LP_UNUSED
+    }
+}

@@ -7,6 +7,7 @@ use super::{reloptions, settings};
 
 /// Chooses the kernels, and defines settings and index options; reports a level that was asked for and can't be had.
 pub fn library_loaded() {
+    hide_backtraces();
     // SAFETY: called at the top of `_PG_init`, an extern function.
     unsafe {
         pgrx::pg_sys::panic::pgrx_extern_c_guard(|| {
@@ -24,5 +25,15 @@ pub fn library_loaded() {
             settings::define();
             reloptions::define();
         });
+    }
+}
+
+/// A server started with RUST_BACKTRACE would show each PostgreSQL error that passes through Rust
+/// with a backtrace in its DETAIL. Whoever wants that sets RUST_LIB_BACKTRACE.
+fn hide_backtraces() {
+    const VARIABLE: &str = "RUST_LIB_BACKTRACE";
+    if std::env::var_os(VARIABLE).is_none() {
+        // SAFETY: a backend has one thread while it loads a library.
+        unsafe { std::env::set_var(VARIABLE, "0") }
     }
 }

@@ -20,6 +20,9 @@ unsafe extern "C-unwind" {
     pub fn LockRelationForExtension(relation: pg_sys::Relation, mode: pg_sys::LOCKMODE);
     pub fn UnlockRelationForExtension(relation: pg_sys::Relation, mode: pg_sys::LOCKMODE);
     pub fn MarkBufferDirty(buffer: pg_sys::Buffer);
+    // For DirectFunctionCall: an error must jump past its C frame, which a panic can't.
+    pub fn numeric_float4(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
+    pub fn jsonb_out(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum;
 }
 
 /// Runs `body` with one jump point for all raw calls in it; a PostgreSQL ERROR becomes a panic.
