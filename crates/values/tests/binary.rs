@@ -314,6 +314,12 @@ fn damaged_payloads_are_refused() {
         let error = sparsevec::view(damaged).unwrap_err();
         assert_eq!(error.code.sqlstate(), "XX001", "{at} {bad}");
     }
+    // More elements than dimensions.
+    let s = sparse(2, &[0, 0, 1], &[1.0, 2.0, 3.0]);
+    let mut storage = aligned(36);
+    let payload: &mut [u8] = bytemuck::cast_slice_mut(&mut storage);
+    sparsevec::write_payload(s.as_ref(), payload).unwrap();
+    assert!(sparsevec::view(payload).is_err());
     // An index in the middle is not looked at; the cast that uses it as a position refuses it.
     let s = sparse(7, &[1, 99, 6], &[1.0, 2.0, 3.0]);
     assert_eq!(
