@@ -89,6 +89,22 @@ impl Report {
         let _ = std::io::stdout().flush();
     }
 
+    /// Runs what other steps need, whatever the filter; it counts as one test.
+    pub fn setup<T>(&mut self, name: &str, run: impl FnOnce() -> Result<T>) -> Option<T> {
+        let started = Instant::now();
+        match run() {
+            Ok(made) => {
+                println!("ok      {name} ({:.1} s)", started.elapsed().as_secs_f64());
+                self.counts.add(Counts::ONE);
+                Some(made)
+            }
+            Err(error) => {
+                self.fail(name, &error);
+                None
+            }
+        }
+    }
+
     /// Counts a failure and shows it.
     pub fn fail(&mut self, name: &str, error: &Error) {
         println!("FAILED  {name}");

@@ -55,17 +55,18 @@ pub fn suite(
         return;
     }
 
-    let tree = match installed(project, headers) {
-        Ok(tree) => tree,
-        Err(error) => return report.fail(&build, &error),
+    let Some(tree) = report.setup(&build, || installed(project, headers)) else {
+        return;
     };
     let server = Server {
         cluster: Cluster::of(&tree),
     };
-    if let Err(error) = server.start() {
-        return report.fail(&build, &error);
+    if report
+        .setup(&format!("start/{major}"), || server.start())
+        .is_none()
+    {
+        return;
     }
-    report.step(&build, || Ok(Counts::ONE));
     for (name, path) in &tests {
         report.step(name, || {
             sql::test(project, &server.cluster, major, path, accept)
