@@ -211,7 +211,7 @@ impl WideHead {
             page: view.link(),
             tid: entry.tid,
             norm: entry.norm,
-            cont: layout.follow(view, entries.cont())?,
+            cont: entries.cont(),
         }))
     }
 
@@ -242,7 +242,7 @@ impl WideHead {
             let (here, after) = rest.split_at_mut(part.len());
             here.copy_from_slice(part);
             rest = after;
-            link = layout.follow(&view, view.next())?;
+            link = view.next();
         }
         if !link.is_none() {
             return Err(Error::corrupt(link.block, "wide entry has too many pages"));

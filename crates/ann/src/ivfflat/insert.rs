@@ -153,7 +153,7 @@ impl<S: Store> Insertion<'_, S> {
                 return Ok(Walk::Stale);
             };
             let used = view.used().len();
-            let next = layout.follow(&view, view.next())?;
+            let next = view.next();
             if Entries::new(layout, &view)?.has_room() {
                 let directory = if link == hint {
                     None

@@ -5,7 +5,7 @@ use pgnear_kernels::Metric;
 
 use super::meta::IndexSpec;
 use crate::error::Error;
-use crate::page::{Link, PageView, body_size};
+use crate::page::body_size;
 use crate::row::Element;
 
 /// Most dimensions of an index on floats.
@@ -115,19 +115,6 @@ impl Layout {
     /// Pages that continue a wide vector.
     pub fn wide_pages(&self) -> usize {
         (self.payload - self.wide_first()).div_ceil(self.body)
-    }
-
-    /// Passes on a link read from `page` unless it leads where no list page lies: to lock such a
-    /// page could mean to lock one twice.
-    pub fn follow(&self, page: &PageView<'_>, link: Link) -> Result<Link, Error> {
-        if link.is_none() || link.block >= self.lists_start && link.block != page.block() {
-            Ok(link)
-        } else {
-            Err(Error::corrupt(
-                page.block(),
-                "link leads where no list lies",
-            ))
-        }
     }
 
     /// Block and body offset of a list's directory entry.

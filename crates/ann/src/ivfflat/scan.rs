@@ -198,7 +198,7 @@ impl Scan {
                 }
                 return Ok(false);
             };
-            let next = self.meta.layout.follow(&view, view.next())?;
+            let next = view.next();
             if self.meta.layout.is_wide() {
                 let head = WideHead::read(&self.meta.layout, &view, &mut self.whole)?;
                 drop(page);

@@ -146,7 +146,7 @@ impl<S: Store> Vacuum<'_, S> {
             dead: dead.count(),
             all,
         };
-        Ok(Some((count, layout.follow(&view, view.next())?)))
+        Ok(Some((count, view.next())))
     }
 
     /// Removes the dead rows of a page. Returns the rows left, and the link to the next page.
@@ -156,8 +156,8 @@ impl<S: Store> Vacuum<'_, S> {
         let slot = txn.lock(link.block)?;
         let view = self.reopen(txn.page(slot), link)?;
         let entries = Entries::new(layout, &view)?;
-        let (all, next) = (entries.len(), layout.follow(&view, view.next())?);
-        let cont = layout.follow(&view, orphaned(&entries, layout.is_wide()))?;
+        let (all, next) = (entries.len(), view.next());
+        let cont = orphaned(&entries, layout.is_wide());
         let mut page = PageMut::open(link.block, txn.page_mut(slot))?;
         let mut left = 0;
         for at in 0..all {
@@ -200,11 +200,11 @@ impl<S: Store> Vacuum<'_, S> {
         let slot = txn.lock(link.block)?;
         let view = self.reopen(txn.page(slot), link)?;
         let entries = Entries::new(layout, &view)?;
-        let (all, next) = (entries.len(), layout.follow(&view, view.next())?);
+        let (all, next) = (entries.len(), view.next());
         if !(0..all).all(|at| (self.is_dead)(entries.get(at).tid)) {
             return Ok(false);
         }
-        let cont = layout.follow(&view, orphaned(&entries, layout.is_wide()))?;
+        let cont = orphaned(&entries, layout.is_wide());
         let (directory, mut entry) = DirectoryEntry::lock(&mut txn, layout, self.list)?;
         PageMut::open(from.block, txn.page_mut(before))?.set_next(next);
         free(&mut txn, slot, link);
