@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::fmt;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -15,6 +16,9 @@ use crate::signals::BlockAllSignals;
 
 /// How often the calling thread polls while work is under way.
 const POLL_EVERY: Duration = Duration::from_millis(10);
+
+/// A thread that rayon asks to be spawned.
+type Worker = rayon::ThreadBuilder;
 
 /// Worker threads, joined when the pool is dropped.
 ///
@@ -49,14 +53,11 @@ impl Pool {
     /// A pool of `threads` threads. Where the system grants fewer, the pool has fewer; where it
     /// grants none, or `threads` is at most 1, work runs inline.
     pub fn new(threads: usize) -> Pool {
-        let mut wanted = threads.min(1024);
-        while wanted > 1 {
-            if let Some(pool) = Pool::spawn(wanted) {
-                return pool;
-            }
-            wanted /= 2;
-        }
-        Pool::inline()
+        Pool::with(threads, |worker| {
+            std::thread::Builder::new()
+                .name(format!("pgnear-{}", worker.index()))
+                .spawn(move || worker.run())
+        })
     }
 
     /// A pool without threads: work runs on the thread that asks for it.
@@ -67,7 +68,22 @@ impl Pool {
         }
     }
 
-    fn spawn(threads: usize) -> Option<Pool> {
+    fn with(threads: usize, mut spawn: impl FnMut(Worker) -> io::Result<JoinHandle<()>>) -> Pool {
+        // More threads than any machine of today has only cost memory.
+        let mut wanted = threads.min(1024);
+        while wanted > 1 {
+            if let Some(pool) = Pool::spawned(wanted, &mut spawn) {
+                return pool;
+            }
+            wanted /= 2;
+        }
+        Pool::inline()
+    }
+
+    fn spawned(
+        threads: usize,
+        spawn: &mut impl FnMut(Worker) -> io::Result<JoinHandle<()>>,
+    ) -> Option<Pool> {
         let signals = BlockAllSignals::new();
         if !signals.holds() {
             return None;
@@ -78,10 +94,7 @@ impl Pool {
         let built = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .spawn_handler(|worker| {
-                let handle = std::thread::Builder::new()
-                    .name(format!("pgnear-{}", worker.index()))
-                    .spawn(move || worker.run())?;
-                handles.push(handle);
+                handles.push(spawn(worker)?);
                 Ok(())
             })
             .build();
@@ -363,6 +376,38 @@ impl Workers<'_> {
                     });
                 !cancel.is_set()
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn falls_back_to_fewer_threads_and_then_to_none() {
+        for (granted, expected) in [(1, 1), (3, 2), (7, 4), (8, 8)] {
+            // The system grants so many threads in all for one attempt.
+            let mut left = 0;
+            let pool = Pool::with(8, |worker| {
+                if worker.index() == 0 {
+                    left = granted;
+                }
+                if left == 0 {
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                left -= 1;
+                std::thread::Builder::new().spawn(move || worker.run())
+            });
+            assert_eq!(pool.threads(), expected, "{granted} granted");
+            let sum = std::sync::atomic::AtomicUsize::new(0);
+            pool.run(&CancelFlag::new(), &mut || Ok::<(), ()>(()), |workers| {
+                workers.for_each(100, |i| {
+                    sum.fetch_add(i, std::sync::atomic::Ordering::Relaxed);
+                })
+            })
+            .unwrap();
+            assert_eq!(sum.into_inner(), 4950);
         }
     }
 }

@@ -71,12 +71,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (cpu, wall) = (cpu_seconds()?, Instant::now());
     let result = kmeans(&mut job, samples, &options)?;
     println!(
-        "k-means: {:.2} s CPU, {:.2} s wall, {} iterations, error {:.6}, {} MiB charged",
+        "k-means: {:.2} s CPU, {:.2} s wall, {} iterations, error {:.6}",
         cpu_seconds()? - cpu,
         wall.elapsed().as_secs_f64(),
         result.iterations,
-        result.error,
-        (budget.limit_bytes() - budget.available()) >> 20
+        result.error
     );
     let by = if options.spherical {
         Assign::Dot

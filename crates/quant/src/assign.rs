@@ -51,19 +51,20 @@ impl Space {
 /// The best of what was offered: the smallest key, ties to the lowest index.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Best {
-    pub(crate) index: usize,
+    pub(crate) index: u32,
     pub(crate) key: f32,
 }
 
 impl Best {
     pub(crate) const NONE: Best = Best {
-        index: usize::MAX,
+        index: u32::MAX,
         key: f32::INFINITY,
     };
 
     /// A NaN key (inner products that overflow to `inf - inf`) counts as the farthest.
     pub(crate) fn offer(&mut self, index: usize, key: f32) {
         let key = if key.is_nan() { f32::INFINITY } else { key };
+        let index = index as u32;
         if key < self.key || (key == self.key && index < self.index) {
             *self = Best { index, key };
         }
@@ -80,7 +81,7 @@ pub fn nearest(centroids: &Matrix, row: &[f32], by: Assign) -> (usize, f32) {
         Assign::L2 => key,
         Assign::Dot => -key,
     };
-    (if index == usize::MAX { 0 } else { index }, value)
+    (if index == u32::MAX { 0 } else { index as usize }, value)
 }
 
 /// [`nearest`] for every row of `rows` (whole rows, one after the other), on all the job's threads.
@@ -107,10 +108,10 @@ pub fn nearest_batch<E>(
             nearest_block(&space, centroids, rows, &mut best);
             for (list, best) in lists.iter_mut().zip(best) {
                 // Without centroids nothing was offered.
-                *list = if best.index == usize::MAX {
+                *list = if best.index == u32::MAX {
                     0
                 } else {
-                    best.index as u32
+                    best.index
                 };
             }
         });
@@ -121,7 +122,7 @@ pub fn nearest_batch<E>(
 
 /// Rows that go through the centroids together: few enough to stay in the first-level cache while
 /// the centroids stream past.
-const ROWS_A_BLOCK: usize = 16;
+pub(crate) const ROWS_A_BLOCK: usize = 16;
 
 /// Offers every centroid to every row of a block, four centroids at a time.
 fn nearest_block(space: &Space, centroids: &Matrix, rows: &[f32], best: &mut [Best]) {

@@ -1,18 +1,23 @@
 //! Centroids where samples do not suffice.
 
+use pgnear_device::Workers;
+
+use crate::job::{Stop, unless_cancelled};
 use crate::matrix::{Matrix, normalize};
 use crate::rng::Rng;
 
 /// Sets the centroids from `first` on to random vectors near random samples, or to random unit
 /// vectors where there is no sample. All are finite, and of unit length where `spherical`.
 pub(crate) fn near_samples(
+    workers: &Workers<'_>,
     centroids: &mut Matrix,
     first: usize,
     samples: &Matrix,
     spherical: bool,
     rng: &mut Rng,
-) {
+) -> Result<(), Stop> {
     for c in first..centroids.rows() {
+        unless_cancelled(!workers.is_cancelled())?;
         let centroid = centroids.row_mut(c);
         if samples.rows() == 0 {
             random_unit(centroid, rng);
@@ -30,6 +35,7 @@ pub(crate) fn near_samples(
             normalize(centroid);
         }
     }
+    Ok(())
 }
 
 fn random_unit(row: &mut [f32], rng: &mut Rng) {

@@ -8,7 +8,8 @@ use pgnear_device::{CancelFlag, MemoryBudget, OutOfMemory, Pool, Progress, RunEr
 pub struct Job<'a, E> {
     /// Threads to work on.
     pub pool: &'a Pool,
-    /// Memory for everything whose size comes from data.
+    /// Memory for everything whose size comes from data. A call may use what is left of it, and
+    /// takes nothing from it for longer than the call lasts: results are the caller's to count.
     pub budget: &'a MemoryBudget,
     /// Set by `poll`'s failure, or by somebody else who wants the work to stop.
     pub cancel: &'a CancelFlag,
@@ -91,7 +92,8 @@ impl<E> Job<'_, E> {
         &mut self,
         work: impl FnOnce(&Workers<'_>, &MemoryBudget, &Progress) -> Result<T, Stop> + Send,
     ) -> Result<T, QuantError<E>> {
-        let (budget, progress) = (self.budget, self.progress);
+        let budget = &MemoryBudget::new(self.budget.available());
+        let progress = self.progress;
         self.pool
             .run(self.cancel, self.poll, |workers| {
                 work(workers, budget, progress)

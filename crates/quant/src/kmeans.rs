@@ -57,6 +57,12 @@ pub fn kmeans<E>(
     samples: Matrix,
     options: &KMeansOptions,
 ) -> Result<KMeans, QuantError<E>> {
+    if samples.dims() == 0 {
+        return Err(QuantError::WrongDimensions {
+            expected: 1,
+            got: 0,
+        });
+    }
     let kernels = pgnear_kernels::kernels();
     job.run(|workers, budget, progress| run(workers, budget, progress, kernels, samples, options))
 }
@@ -77,18 +83,20 @@ pub(crate) fn run(
     prepare(workers, &mut samples, options.spherical)?;
     let mut rng = Rng::new(options.seed);
     let mut centroids = Matrix::try_zeroed(budget, k, dims)?;
-    if samples.rows() <= k {
+    if samples.rows() <= k || k == 0 {
+        samples.truncate(k);
         let (given, _) = centroids
             .as_mut_slice()
             .split_at_mut(samples.as_slice().len());
         given.copy_from_slice(samples.as_slice());
         fill::near_samples(
+            workers,
             &mut centroids,
             samples.rows(),
             &samples,
             options.spherical,
             &mut rng,
-        );
+        )?;
         return Ok(KMeans {
             centroids,
             error: 0.0,
@@ -110,7 +118,12 @@ pub(crate) fn run(
     while iterations < options.max_iterations {
         iterations += 1;
         lloyd.update()?;
-        let changed = lloyd.assign()?;
+        // Seeds are samples: on their way to a mean they move so far that bounds rule out nothing.
+        let changed = if iterations == 1 {
+            lloyd.assign_plainly()?
+        } else {
+            lloyd.assign()?
+        };
         progress.advance(step);
         let before = std::mem::replace(&mut error, lloyd.error());
         if changed == 0 || before - error < before * ENOUGH {
@@ -150,4 +163,54 @@ fn prepare(workers: &Workers<'_>, samples: &mut Matrix, spherical: bool) -> Resu
         samples.retain_rows(|row| row.iter().any(|&x| x != 0.0));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use pgnear_device::{CancelFlag, Pool};
+    use pgnear_kernels::{Level, kernels_at};
+
+    use super::*;
+
+    /// The same run on the kernels of each level this CPU has.
+    #[test]
+    fn every_cpu_level_gives_the_same_bits() {
+        let mut rng = Rng::new(7);
+        let data: Vec<f32> = (0..600 * 77).map(|_| rng.unit() as f32 - 0.4).collect();
+        for spherical in [false, true] {
+            let options = KMeansOptions {
+                k: 23,
+                seed: 5,
+                spherical,
+                ..KMeansOptions::default()
+            };
+            let mut first: Option<KMeans> = None;
+            for level in [Level::Scalar, Level::Avx2, Level::Avx512] {
+                let Some(kernels) = kernels_at(level) else {
+                    println!("this CPU has no {level:?}");
+                    continue;
+                };
+                let samples = Matrix::try_from_vec(77, data.clone()).unwrap();
+                let found = Pool::inline()
+                    .run(&CancelFlag::new(), &mut || Ok::<(), ()>(()), |workers| {
+                        let budget = MemoryBudget::unlimited();
+                        run(
+                            workers,
+                            &budget,
+                            &Progress::new(),
+                            kernels,
+                            samples,
+                            &options,
+                        )
+                        .unwrap()
+                    })
+                    .unwrap();
+                assert!(found.iterations > 1);
+                match &first {
+                    None => first = Some(found),
+                    Some(first) => assert_eq!(&found, first, "{level:?}"),
+                }
+            }
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use pgnear_device::{MemoryBudget, Progress, Workers};
 
-use crate::assign::{Assign, Best, Space};
+use crate::assign::{Assign, Best, ROWS_A_BLOCK, Space};
 use crate::bounds::Bounds;
 use crate::fill;
 use crate::job::{Stop, unless_cancelled};
@@ -32,10 +32,14 @@ struct Chunk {
     lower: Vec<u16>,
     /// Sum of squared distances to the nearest centroid, in sample order.
     error: f64,
+    /// What the samples were assigned to before (scratch).
+    before: Vec<u32>,
     /// Samples that changed their centroid in the last assignment.
     changed: usize,
-    pub computed: usize,
 }
+
+/// A centroid, how far it moved, and its samples.
+type Task<'t> = (&'t mut [f32], &'t mut u16, &'t [u32]);
 
 /// Centroids that pass over the samples together while seeding: enough to be worth a pass through
 /// memory, few enough to stay in the second-level cache.
@@ -66,18 +70,21 @@ impl<'a, 'w> Lloyd<'a, 'w> {
                 best: budget.try_vec_filled(rows.min(n - start), Best::NONE)?,
                 lower: Vec::new(),
                 error: 0.0,
+                before: budget.try_vec_with_capacity(rows.min(n - start))?,
                 changed: 0,
-                computed: 0,
             });
         }
-        let wanted = n.saturating_mul(k).saturating_mul(size_of::<u16>());
-        let bounded = wanted <= budget.available();
+        let moved = budget.try_vec_filled(k, 0)?;
+        // What an update takes must still fit beside the bounds.
+        let update = n * (size_of::<u32>() + size_of::<(f32, u32)>())
+            + k * (2 * size_of::<usize>() + size_of::<Task<'_>>());
+        let bounds = n.saturating_mul(k).saturating_mul(size_of::<u16>());
+        let bounded = bounds.saturating_add(update) <= budget.available();
         if bounded {
             for chunk in &mut chunks {
                 chunk.lower = budget.try_vec_filled(chunk.best.len() * k, 0)?;
             }
         }
-        let moved = budget.try_vec_filled(k, 0)?;
         let mut lloyd = Lloyd {
             workers,
             budget,
@@ -124,10 +131,17 @@ impl<'a, 'w> Lloyd<'a, 'w> {
         let mut done = 1;
         while done < k {
             let total = self.error();
-            if !(total > 0.0) {
+            if total <= 0.0 {
                 // Every sample coincides with a seed already.
                 let spherical = self.space.by == Assign::Dot;
-                fill::near_samples(&mut self.centroids, done, self.samples, spherical, rng);
+                fill::near_samples(
+                    self.workers,
+                    &mut self.centroids,
+                    done,
+                    self.samples,
+                    spherical,
+                    rng,
+                )?;
                 while done < k {
                     let end = k.min(done + SEEDS_A_PASS);
                     self.seed_pass(done, end)?;
@@ -144,7 +158,8 @@ impl<'a, 'w> Lloyd<'a, 'w> {
                     let key = self.space.key(self.samples.row(row), self.centroids.row(c));
                     now = now.min(Bounds::squared(self.space.by, key));
                 }
-                if rng.unit() * f64::from(then) < f64::from(now) {
+                // An overflowed weight is infinite, and infinity times a share compares with nothing.
+                if now == then || rng.unit() * f64::from(then) < f64::from(now) {
                     self.centroids
                         .row_mut(end)
                         .copy_from_slice(self.samples.row(row));
@@ -185,93 +200,70 @@ impl<'a, 'w> Lloyd<'a, 'w> {
         last
     }
 
-    /// Offers centroids `first..end` to every sample.
-    fn seed_pass(&mut self, first: usize, end: usize) -> Result<(), Stop> {
-        let (space, bounds, samples, centroids) =
-            (self.space, self.bounds, self.samples, &self.centroids);
-        let (k, bounded) = (centroids.rows(), self.bounded);
-        let complete = self.workers.for_each_mut(&mut self.chunks, |_, chunk| {
-            chunk.error = 0.0;
-            let mut keys = [0.0f32; SEEDS_A_PASS];
-            let keys = &mut keys[..end - first];
-            for (i, best) in chunk.best.iter_mut().enumerate() {
-                let row = samples.row(chunk.start + i);
-                keys_of_range(&space, row, centroids, first, keys);
-                for (j, &key) in keys.iter().enumerate() {
-                    best.offer(first + j, key);
-                }
-                if bounded {
-                    let lower = &mut chunk.lower[i * k + first..i * k + end];
-                    for (lower, &key) in lower.iter_mut().zip(&*keys) {
-                        *lower = bounds.lower(key);
-                    }
-                }
-                chunk.error += f64::from(Bounds::squared(space.by, best.key));
-            }
-        });
+    /// Does `work` on every chunk.
+    fn each_chunk(&mut self, work: impl Fn(&View<'_>, &mut Chunk) + Sync) -> Result<(), Stop> {
+        let view = View {
+            space: self.space,
+            bounds: self.bounds,
+            bounded: self.bounded,
+            samples: self.samples,
+            centroids: &self.centroids,
+            moved: &self.moved,
+        };
+        let complete = self
+            .workers
+            .for_each_mut(&mut self.chunks, |_, chunk| work(&view, chunk));
         unless_cancelled(complete)
     }
 
-    /// Assigns every sample to its nearest centroid, and says how many changed.
+    fn changed(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.changed).sum()
+    }
+
+    /// Offers centroids `first..end` to every sample.
+    fn seed_pass(&mut self, first: usize, end: usize) -> Result<(), Stop> {
+        self.each_chunk(|view, chunk| view.offer(chunk, first, end))
+    }
+
+    /// Assigns every sample to its nearest centroid by computing every distance, and says how many
+    /// changed.
+    pub(crate) fn assign_plainly(&mut self) -> Result<usize, Stop> {
+        self.each_chunk(|view, chunk| {
+            chunk.before.clear();
+            // Stays within its capacity.
+            chunk
+                .before
+                .extend(chunk.best.iter().map(|best| best.index));
+            chunk.best.fill(Best::NONE);
+            view.offer(chunk, 0, view.centroids.rows());
+            let pairs = chunk.best.iter().zip(&chunk.before);
+            chunk.changed = pairs
+                .filter(|(best, before)| best.index != **before)
+                .count();
+        })?;
+        Ok(self.changed())
+    }
+
+    /// The same result as [`Self::assign_plainly`], from fewer distances where there are bounds.
     ///
     /// Elkan (ICML 2003): a centroid whose lower bound, less what it has moved since, is above the
     /// distance to the present centroid cannot be nearer.
     pub(crate) fn assign(&mut self) -> Result<usize, Stop> {
-        let (space, bounds, samples, centroids, moved) = (
-            self.space,
-            self.bounds,
-            self.samples,
-            &self.centroids,
-            &self.moved[..],
-        );
-        let (k, bounded) = (centroids.rows(), self.bounded);
-        let complete = self.workers.for_each_mut(&mut self.chunks, |_, chunk| {
+        if !self.bounded {
+            return self.assign_plainly();
+        }
+        self.each_chunk(|view, chunk| {
+            let rows = chunk.lower.chunks_exact_mut(view.centroids.rows());
             chunk.error = 0.0;
             chunk.changed = 0;
-            for (i, best) in chunk.best.iter_mut().enumerate() {
-                let row = samples.row(chunk.start + i);
+            for (i, (best, lower)) in chunk.best.iter_mut().zip(rows).enumerate() {
                 let before = best.index;
-                if bounded {
-                    let lower = &mut chunk.lower[i * k..(i + 1) * k];
-                    *best = assign_bounded(
-                        &space,
-                        &bounds,
-                        row,
-                        centroids,
-                        moved,
-                        before,
-                        lower,
-                        &mut chunk.computed,
-                    );
-                } else {
-                    *best = Best::NONE;
-                    let mut keys = [0.0f32; SEEDS_A_PASS];
-                    for first in (0..k).step_by(SEEDS_A_PASS) {
-                        let keys = &mut keys[..SEEDS_A_PASS.min(k - first)];
-                        keys_of_range(&space, row, centroids, first, keys);
-                        for (j, &key) in keys.iter().enumerate() {
-                            best.offer(first + j, key);
-                        }
-                    }
-                }
+                *best = view.nearest_bounded(chunk.start + i, before as usize, lower);
                 chunk.changed += usize::from(best.index != before);
-                chunk.error += f64::from(Bounds::squared(space.by, best.key));
+                chunk.error += f64::from(Bounds::squared(view.space.by, best.key));
             }
-        });
-        unless_cancelled(complete)?;
-        if std::env::var("KM_TRACE").is_ok() {
-            let comp: usize = self.chunks.iter().map(|c| c.computed).sum();
-            for c in &mut self.chunks {
-                c.computed = 0;
-            }
-            eprintln!(
-                "computed {:.4} of n*k, changed {} error {}",
-                comp as f64 / (samples.rows() * k) as f64,
-                self.chunks.iter().map(|c| c.changed).sum::<usize>(),
-                self.error() / samples.rows() as f64
-            );
-        }
-        Ok(self.chunks.iter().map(|chunk| chunk.changed).sum())
+        })?;
+        Ok(self.changed())
     }
 
     /// Moves every centroid to the mean of its samples, and empty ones to far samples.
@@ -283,7 +275,7 @@ impl<'a, 'w> Lloyd<'a, 'w> {
         );
         let mut count = self.budget.try_vec_filled(k, 0usize)?;
         for best in self.chunks.iter().flat_map(|chunk| &chunk.best) {
-            count[best.index] += 1;
+            count[best.index as usize] += 1;
         }
         self.refill(&mut count)?;
         // Samples sorted by centroid, in sample order within each.
@@ -294,12 +286,12 @@ impl<'a, 'w> Lloyd<'a, 'w> {
         let mut members = self.budget.try_vec_filled(n, 0u32)?;
         for chunk in &self.chunks {
             for (i, best) in chunk.best.iter().enumerate() {
-                members[next[best.index]] = (chunk.start + i) as u32;
-                next[best.index] += 1;
+                let at = &mut next[best.index as usize];
+                members[*at] = (chunk.start + i) as u32;
+                *at += 1;
             }
         }
-        let mut tasks: Vec<(&mut [f32], &mut u16, &[u32])> =
-            self.budget.try_vec_with_capacity(k)?;
+        let mut tasks: Vec<Task<'_>> = self.budget.try_vec_with_capacity(k)?;
         let mut rest = &members[..];
         for ((centroid, moved), count) in self
             .centroids
@@ -325,9 +317,9 @@ impl<'a, 'w> Lloyd<'a, 'w> {
                 }
             });
         drop(tasks);
-        self.budget.give_back(
-            k * (2 * size_of::<usize>() + size_of::<(&mut [f32], &mut u16, &[u32])>()) + n * 4,
-        );
+        let of_a_centroid = 2 * size_of::<usize>() + size_of::<Task<'_>>();
+        self.budget
+            .give_back(k * of_a_centroid + n * size_of::<u32>());
         unless_cancelled(complete)
     }
 
@@ -339,104 +331,136 @@ impl<'a, 'w> Lloyd<'a, 'w> {
             return Ok(());
         }
         let by = self.space.by;
-        let mut far: Vec<(f32, usize, usize)> =
-            self.budget.try_vec_with_capacity(self.samples.rows())?;
-        for (number, chunk) in self.chunks.iter().enumerate() {
-            far.extend(
-                chunk
-                    .best
-                    .iter()
-                    .enumerate()
-                    .map(|(i, best)| (Bounds::squared(by, best.key), number, i)),
-            );
+        let mut far: Vec<(f32, u32)> = self.budget.try_vec_with_capacity(self.samples.rows())?;
+        for chunk in &self.chunks {
+            let squared = chunk.best.iter().map(|best| Bounds::squared(by, best.key));
+            far.extend(squared.zip(chunk.start as u32..).filter(|far| far.0 > 0.0));
         }
-        far.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
-        let mut far = far.into_iter();
+        far.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let rows_a_chunk = self.chunks[0].best.len();
+        let mut far = far
+            .into_iter()
+            .map(|(_, row)| (row as usize / rows_a_chunk, row as usize % rows_a_chunk));
         for c in 0..count.len() {
             if count[c] > 0 {
                 continue;
             }
-            let Some((_, number, i)) = far.find(|&(squared, number, i)| {
-                squared > 0.0 && count[self.chunks[number].best[i].index] > 1
+            let Some((chunk, i)) = far.find(|&(chunk, i)| {
+                let list = self.chunks[chunk].best[i].index;
+                count[list as usize] > 1
             }) else {
                 break;
             };
-            let best = &mut self.chunks[number].best[i];
-            count[best.index] -= 1;
+            let best = &mut self.chunks[chunk].best[i];
+            count[best.index as usize] -= 1;
             count[c] = 1;
-            best.index = c;
+            best.index = c as u32;
         }
         self.budget
-            .give_back(self.samples.rows() * size_of::<(f32, usize, usize)>());
+            .give_back(self.samples.rows() * size_of::<(f32, u32)>());
         Ok(())
     }
 }
 
-/// Keys of `row` against the centroids from `first` on, as many as `keys` holds.
-fn keys_of_range(space: &Space, row: &[f32], centroids: &Matrix, first: usize, keys: &mut [f32]) {
-    let mut c = first;
-    let mut fours = keys.chunks_exact_mut(4);
-    for four in &mut fours {
-        let quad = std::array::from_fn(|j| centroids.row(c + j));
-        four.copy_from_slice(&space.keys4(row, quad));
-        c += 4;
-    }
-    for key in fours.into_remainder() {
-        *key = space.key(row, centroids.row(c));
-        c += 1;
-    }
+/// What a task reads while it has one chunk to itself.
+#[derive(Clone, Copy)]
+struct View<'s> {
+    space: Space,
+    bounds: Bounds,
+    bounded: bool,
+    samples: &'s Matrix,
+    centroids: &'s Matrix,
+    moved: &'s [u16],
 }
 
-#[allow(clippy::too_many_arguments)]
-fn assign_bounded(
-    space: &Space,
-    bounds: &Bounds,
-    row: &[f32],
-    centroids: &Matrix,
-    moved: &[u16],
-    before: usize,
-    lower: &mut [u16],
-    computed: &mut usize,
-) -> Best {
-    let mut best = Best::NONE;
-    best.offer(before, space.key(row, centroids.row(before)));
-    let mut upper = bounds.upper(best.key);
-    let mut quad = [0usize; 4];
-    let mut waiting = 0;
-    for start in (0..lower.len()).step_by(32) {
-        let end = lower.len().min(start + 32);
-        let mut least = u16::MAX;
-        for (lower, moved) in lower[start..end].iter_mut().zip(&moved[start..end]) {
-            *lower = lower.saturating_sub(*moved);
-            least = least.min(*lower);
-        }
-        if least > upper {
-            continue;
-        }
-        for c in start..end {
-            if lower[c] <= upper && c != before {
-                quad[waiting] = c;
-                waiting += 1;
-                if waiting == 4 {
-                    waiting = 0;
-                    *computed += 4;
-                    let keys = space.keys4(row, quad.map(|c| centroids.row(c)));
-                    for (c, key) in quad.into_iter().zip(keys) {
-                        lower[c] = bounds.lower(key);
-                        best.offer(c, key);
+impl View<'_> {
+    /// Offers centroids `first..end` to the samples of a chunk, and sums the chunk's error.
+    ///
+    /// Goes four centroids at a time over a block of samples that stays in the first-level cache.
+    fn offer(&self, chunk: &mut Chunk, first: usize, end: usize) {
+        let k = self.centroids.rows();
+        for (block, best) in chunk.best.chunks_mut(ROWS_A_BLOCK).enumerate() {
+            let block = block * ROWS_A_BLOCK;
+            let mut c = first;
+            while c < end {
+                let count = if end - c >= 4 { 4 } else { 1 };
+                let four: [&[f32]; 4] = std::array::from_fn(|j| self.centroids.row(c + j % count));
+                for (i, best) in best.iter_mut().enumerate() {
+                    let row = self.samples.row(chunk.start + block + i);
+                    let mut keys = [0.0; 4];
+                    if count == 4 {
+                        keys = self.space.keys4(row, four);
+                    } else {
+                        keys[0] = self.space.key(row, four[0]);
                     }
-                    upper = bounds.upper(best.key);
+                    for (j, &key) in keys[..count].iter().enumerate() {
+                        best.offer(c + j, key);
+                    }
+                    if self.bounded {
+                        let at = (block + i) * k + c;
+                        let lower = &mut chunk.lower[at..at + count];
+                        for (lower, &key) in lower.iter_mut().zip(&keys) {
+                            *lower = self.bounds.lower(key);
+                        }
+                    }
                 }
+                c += count;
             }
         }
+        let errors = chunk.best.iter();
+        chunk.error = errors
+            .map(|best| f64::from(Bounds::squared(self.space.by, best.key)))
+            .sum();
     }
-    for &c in &quad[..waiting] {
-        *computed += 1;
-        let key = space.key(row, centroids.row(c));
-        lower[c] = bounds.lower(key);
-        best.offer(c, key);
+
+    /// The nearest centroid of a sample that was assigned to `before`. `lower` holds the sample's
+    /// bounds from before the last update, and is brought up to date.
+    fn nearest_bounded(&self, sample: usize, before: usize, lower: &mut [u16]) -> Best {
+        const RUN: usize = 64;
+        let row = self.samples.row(sample);
+        let mut best = Best::NONE;
+        best.offer(before, self.space.key(row, self.centroids.row(before)));
+        let mut upper = self.bounds.upper(best.key);
+        // Centroids that are not ruled out; up to three wait for a fourth.
+        let mut open = [0usize; RUN + 4];
+        let mut count = 0;
+        for start in (0..lower.len()).step_by(RUN) {
+            let end = lower.len().min(start + RUN);
+            let mut least = u16::MAX;
+            for (lower, moved) in lower[start..end].iter_mut().zip(&self.moved[start..end]) {
+                *lower = lower.saturating_sub(*moved);
+                least = least.min(*lower);
+            }
+            if least > upper {
+                continue;
+            }
+            for (c, &lower) in (start..end).zip(&lower[start..end]) {
+                // No branch: which centroids stay open cannot be predicted.
+                open[count] = c;
+                count += usize::from((lower <= upper) & (c != before));
+            }
+            let whole = count / 4 * 4;
+            for four in open[..whole].chunks_exact(4) {
+                let centroids = std::array::from_fn(|j| self.centroids.row(four[j]));
+                let keys = self.space.keys4(row, centroids);
+                for (&c, key) in four.iter().zip(keys) {
+                    lower[c] = self.bounds.lower(key);
+                    best.offer(c, key);
+                }
+            }
+            if whole > 0 {
+                upper = self.bounds.upper(best.key);
+            }
+            open.copy_within(whole..count, 0);
+            count -= whole;
+        }
+        for &c in &open[..count] {
+            let key = self.space.key(row, self.centroids.row(c));
+            lower[c] = self.bounds.lower(key);
+            best.offer(c, key);
+        }
+        best
     }
-    best
 }
 
 /// The mean of some samples, summed in double precision in their order; scaled to unit length where
@@ -456,7 +480,7 @@ fn mean_of(samples: &Matrix, members: &[u32], mean: &mut [f32], spherical: bool)
     } else {
         members.len() as f64
     };
-    if !(divisor > 0.0) {
+    if divisor <= 0.0 {
         return false;
     }
     for (mean, sum) in mean.iter_mut().zip(&sums) {
