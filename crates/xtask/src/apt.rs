@@ -165,7 +165,10 @@ fn install(needs: &[Need]) -> Result<()> {
     }
     let mut arguments = vec!["install", "-y", "--no-install-recommends"];
     arguments.extend(&names);
-    println!("Installing {} with apt-get", names.join(" "));
+    println!(
+        "Installing {} and what they need, with apt-get",
+        names.join(" ")
+    );
     if apt_get(&arguments).is_ok() {
         return Ok(());
     }
@@ -182,7 +185,7 @@ fn update() -> Result<()> {
 fn apt_get(arguments: &[&str]) -> Result<()> {
     let mut line = vec!["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"];
     line.extend(arguments);
-    command::run(&mut as_root(&line)?)
+    command::capture(&mut as_root(&line)?).map(drop)
 }
 
 fn as_root(line: &[&str]) -> Result<Command> {

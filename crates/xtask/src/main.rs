@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 mod apt;
+mod bench;
 mod cluster;
 mod command;
 mod demo;
@@ -19,6 +20,7 @@ mod wheel;
 
 use anyhow::{Result, bail};
 use lexopt::prelude::*;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -29,7 +31,7 @@ cargo xtask COMMAND
   demo     --stop                        stop the demo's server
   test     [--pg-config PATH] [--majors 15,18] [--accept] [FILTER]
                                          everything that must pass; ends with a line of counts
-  bench    [ARGUMENTS]                   measurements
+  bench    types | ivfflat [--quick]     measurements beside pgvector; `bench help` says more
   install  [--pg-config PATH] [--replace-pgvector]
                                          build and install into an existing PostgreSQL
   package  [--pg-config PATH]            a tarball of the library and its SQL under target/package
@@ -46,7 +48,7 @@ enum Command {
         stop: bool,
     },
     Test(test::Options),
-    Bench,
+    Bench(Vec<OsString>),
     Install {
         pg_config: Option<PathBuf>,
         replace_pgvector: bool,
@@ -66,7 +68,7 @@ fn parse() -> Result<Command> {
         Some(other) => return Err(other.unexpected().into()),
     };
     if name == "bench" {
-        return Ok(Command::Bench); // its arguments are its own
+        return Ok(Command::Bench(parser.raw_args()?.collect())); // its arguments are its own
     }
     let (mut pg_config, mut stop, mut replace_pgvector) = (None, false, false);
     let (mut majors, mut accept, mut filter) = (None, false, None);
@@ -118,9 +120,7 @@ fn main() -> ExitCode {
             } => install::run(&project, pg_config, replace_pgvector).map(|()| true),
             Command::Package { pg_config } => package::run(&project, pg_config).map(|()| true),
             Command::Tidy => tidy::run(&project),
-            Command::Bench => {
-                bail!("bench is not there yet: the crate pgnear-bench has to come first")
-            }
+            Command::Bench(arguments) => bench::run(&project, &arguments).map(|()| true),
             Command::Help => {
                 print!("{USAGE}");
                 Ok(true)

