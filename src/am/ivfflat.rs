@@ -15,14 +15,15 @@ use pgnear_values::{Code, MAX_DIMS};
 use pgrx::pg_sys;
 
 use crate::pg::am::{IndexAm, VacuumTotals, routine};
-use crate::pg::build::{BuildTotals, Builds, SplitMix};
+use crate::pg::build::{BuildTotals, Builds, RowScan, SplitMix};
 use crate::pg::cost::{IndexCost, PlannedScan, distance_operators};
 use crate::pg::index::{AmError, Index, OpClass, value_error};
+use crate::pg::parallel::{Assigned, Collected};
 use crate::pg::reloptions::{self, IvfflatOptions};
 use crate::pg::sort::RowSort;
 use crate::pg::store::{PgBulkWriter, PgStore};
 use crate::pg::{settings, validate};
-use crate::sql_functions;
+use crate::{parallel_worker, sql_functions};
 
 struct Ivfflat;
 
@@ -76,17 +77,19 @@ impl IndexAm for Ivfflat {
         builds: &mut Builds<'_>,
     ) -> Result<BuildTotals, AmError> {
         let spec = spec(index, options)?;
-        let pool = builds.pool();
         builds.phase(PHASE_KMEANS);
-        let centroids = train(&spec, builds, &pool)?;
+        let centroids = train(&spec, builds)?;
         builds.phase(PHASE_ASSIGN);
-        let mut sort = RowSort::new(builds.memory_limit());
-        let (heap_rows, index_rows) = assign(&spec, &centroids, builds, &pool, &mut sort)?;
-        drop(pool);
+        let shared = shared_words(&spec, &centroids)?;
+        let rows = builds.collect(&shared, c"pgnear_ivfflat_build_worker", assign)?;
+        let Assigned {
+            heap_rows,
+            index_rows,
+        } = rows.assigned;
         builds.phase(PHASE_LOAD);
         builds.rows_total(index_rows);
         let mut writer = builds.writer();
-        load(&spec, &centroids, builds, sort, &mut writer)?;
+        load(&spec, &centroids, builds, rows, &mut writer)?;
         writer.log();
         Ok(BuildTotals {
             heap_rows,
@@ -316,7 +319,7 @@ fn skipped(spec: &IndexSpec, elements: &[u8]) -> bool {
 }
 
 /// Chooses the centroids by k-means over a sample of the table.
-fn train(spec: &IndexSpec, builds: &mut Builds<'_>, pool: &Pool) -> Result<Centroids, AmError> {
+fn train(spec: &IndexSpec, builds: &mut Builds<'_>) -> Result<Centroids, AmError> {
     let wanted = (spec.lists as usize * SAMPLES_PER_LIST).max(MIN_SAMPLES);
     let limit = builds.memory_limit();
     let needed = Samples::bytes(spec, wanted);
@@ -348,11 +351,16 @@ fn train(spec: &IndexSpec, builds: &mut Builds<'_>, pool: &Pool) -> Result<Centr
             "This will cause low recall.\nDrop the index until the table has more data."
         );
     }
-    samples.train(spec, pool, &MemoryBudget::unlimited(), &mut |progress| {
-        builds.rows_total(progress.total());
-        builds.rows_done(progress.done());
-        builds.poll()
-    })
+    samples.train(
+        spec,
+        &builds.pool(),
+        &MemoryBudget::unlimited(),
+        &mut |progress| {
+            builds.rows_total(progress.total());
+            builds.rows_done(progress.done());
+            builds.poll()
+        },
+    )
 }
 
 /// A uniform sample of rows (reservoir sampling: Vitter, "Random sampling with a reservoir", 1985,
@@ -501,6 +509,7 @@ fn quant_error(error: QuantError<Error>) -> AmError {
 }
 
 /// Rows that wait for their list.
+#[derive(Default)]
 struct Batch {
     tids: Vec<Tid>,
     /// As the index stores them, one after the other.
@@ -509,76 +518,134 @@ struct Batch {
     floats: Vec<f32>,
 }
 
-/// Reads the table and gives each row to the list of its nearest centroid. Returns the rows of the
-/// table, and those indexed.
+impl Batch {
+    fn push(&mut self, spec: &IndexSpec, tid: Tid, elements: &[u8]) -> Result<(), AmError> {
+        self.tids.push(tid);
+        self.payloads
+            .extend_from_slice(&elements[..spec.element.bytes(spec.dims)]);
+        if spec.element != Element::Bit {
+            let start = self.floats.len();
+            grow(&mut self.floats, start + spec.dims as usize)?;
+            widen(spec.element, elements, &mut self.floats[start..]);
+        }
+        Ok(())
+    }
+
+    fn clear(&mut self) {
+        self.tids.clear();
+        self.payloads.clear();
+        self.floats.clear();
+    }
+}
+
+parallel_worker!(pgnear_ivfflat_build_worker => assign);
+
+/// Reads rows and gives each to the list of its nearest centroid. `shared` is a [`shared_words`].
 fn assign(
-    spec: &IndexSpec,
-    centroids: &Centroids,
-    builds: &mut Builds<'_>,
+    shared: &[u64],
+    scan: &mut RowScan<'_, '_>,
     pool: &Pool,
     sort: &mut RowSort,
-) -> Result<(f64, u64), AmError> {
+) -> Result<Assigned, AmError> {
+    let (spec, targets) = from_shared_words(shared)?;
     let width = spec.element.bytes(spec.dims);
-    let targets = Targets::new(centroids)?;
     let by = if spec.metric == Metric::L2 {
         Assign::L2
     } else {
         Assign::Dot
     };
-    let mut batch = Batch {
-        tids: Vec::new(),
-        payloads: Vec::new(),
-        floats: Vec::new(),
-    };
-    let mut indexed = 0u64;
-    let poll = || -> Result<(), Error> {
+    let (cancel, progress) = (CancelFlag::new(), Progress::new());
+    let budget = MemoryBudget::unlimited();
+    let mut poll = || {
         pgrx::check_for_interrupts!();
         Ok(())
     };
+    let mut job = Job {
+        pool,
+        budget: &budget,
+        cancel: &cancel,
+        progress: &progress,
+        poll: &mut poll,
+    };
+    let mut batch = Batch::default();
+    let mut index_rows = 0;
     let mut flush = |batch: &mut Batch| -> Result<(), AmError> {
-        let (cancel, progress) = (CancelFlag::new(), Progress::new());
-        let budget = MemoryBudget::unlimited();
-        let mut job = Job {
-            pool,
-            budget: &budget,
-            cancel: &cancel,
-            progress: &progress,
-            poll: &mut || poll(),
-        };
         let lists = targets.nearest(&mut job, batch, by)?;
-        for ((tid, payload), list) in batch
-            .tids
-            .iter()
-            .zip(batch.payloads.chunks_exact(width))
-            .zip(lists)
-        {
+        let payloads = batch.payloads.chunks_exact(width);
+        for ((tid, payload), list) in batch.tids.iter().zip(payloads).zip(lists) {
             sort.put(list, *tid, payload);
         }
-        indexed += batch.tids.len() as u64;
-        batch.tids.clear();
-        batch.payloads.clear();
-        batch.floats.clear();
+        index_rows += batch.tids.len() as u64;
+        batch.clear();
         Ok(())
     };
-    let heap_rows = builds.scan(&mut |tid, dims, elements| {
-        check_dims(spec, dims)?;
-        if skipped(spec, elements) {
-            return Ok(());
-        }
-        batch.tids.push(tid);
-        batch.payloads.extend_from_slice(&elements[..width]);
-        if spec.element != Element::Bit {
-            let start = batch.floats.len();
-            grow(&mut batch.floats, start + spec.dims as usize)?;
-            widen(spec.element, elements, &mut batch.floats[start..]);
-        }
-        if batch.payloads.len() >= BATCH_BYTES {
-            flush(&mut batch)?;
+    let heap_rows = scan.scan(&mut |tid, dims, elements| {
+        check_dims(&spec, dims)?;
+        if !skipped(&spec, elements) {
+            batch.push(&spec, tid, elements)?;
+            if batch.payloads.len() >= BATCH_BYTES {
+                flush(&mut batch)?;
+            }
         }
         Ok(())
     })?;
     flush(&mut batch)?;
-    Ok((heap_rows, indexed))
+    Ok(Assigned {
+        heap_rows,
+        index_rows,
+    })
+}
+
+/// Words before the centroids in [`shared_words`].
+const SHARED_HEAD: usize = 3;
+
+/// The specification and the centroids as words, for other processes of this build.
+fn shared_words(spec: &IndexSpec, centroids: &Centroids) -> Result<Vec<u64>, AmError> {
+    let bytes: &[u8] = match centroids {
+        Centroids::Float { data, .. } => bytemuck::cast_slice(data),
+        Centroids::Bits { data, .. } => data,
+    };
+    let mut words = Vec::new();
+    grow(&mut words, SHARED_HEAD + bytes.len().div_ceil(8))?;
+    let metric = METRICS.iter().position(|metric| *metric == spec.metric);
+    let element = ELEMENTS.iter().position(|element| *element == spec.element);
+    words[0] = (metric.unwrap_or_default() as u64) << 32 | element.unwrap_or_default() as u64;
+    words[1] = u64::from(spec.dims) << 32 | u64::from(spec.lists);
+    words[2] = spec.seed;
+    let rest: &mut [u8] = bytemuck::cast_slice_mut(&mut words[SHARED_HEAD..]);
+    rest[..bytes.len()].copy_from_slice(bytes);
+    Ok(words)
+}
+
+const METRICS: [Metric; 4] = [
+    Metric::L2,
+    Metric::InnerProduct,
+    Metric::Cosine,
+    Metric::Hamming,
+];
+const ELEMENTS: [Element; 3] = [Element::F32, Element::F16, Element::Bit];
+
+/// What [`shared_words`] was made of.
+fn from_shared_words(words: &[u64]) -> Result<(IndexSpec, Targets), AmError> {
+    let spec = IndexSpec {
+        element: ELEMENTS[words[0] as u32 as usize],
+        metric: METRICS[(words[0] >> 32) as usize],
+        dims: (words[1] >> 32) as u32,
+        lists: words[1] as u32,
+        seed: words[2],
+    };
+    let bytes: &[u8] = bytemuck::cast_slice(&words[SHARED_HEAD..]);
+    let lists = spec.lists as usize;
+    let targets = if spec.element == Element::Bit {
+        let each = spec.element.bytes(spec.dims);
+        let data = bytes[..lists * each].to_vec();
+        Targets::Bits(BitMatrix::try_from_vec(each, data).map_err(internal)?)
+    } else {
+        let dims = spec.dims as usize;
+        let data = bytemuck::cast_slice::<u8, f32>(bytes)[..lists * dims].to_vec();
+        Targets::Floats(Matrix::try_from_vec(dims, data).map_err(internal)?)
+    };
+    Ok((spec, targets))
 }
 
 /// The centroids in the form that assignment works on.
@@ -588,17 +655,6 @@ enum Targets {
 }
 
 impl Targets {
-    fn new(centroids: &Centroids) -> Result<Self, AmError> {
-        Ok(match centroids {
-            Centroids::Float { dims, data } => Targets::Floats(
-                Matrix::try_from_vec(*dims as usize, data.clone()).map_err(internal)?,
-            ),
-            Centroids::Bits { bytes_each, data } => {
-                Targets::Bits(BitMatrix::try_from_vec(*bytes_each, data.clone()).map_err(internal)?)
-            }
-        })
-    }
-
     fn nearest(
         &self,
         job: &mut Job<'_, Error>,
@@ -620,12 +676,12 @@ fn load(
     spec: &IndexSpec,
     centroids: &Centroids,
     builds: &Builds<'_>,
-    sort: RowSort,
+    rows: Collected,
     writer: &mut PgBulkWriter,
 ) -> Result<(), AmError> {
     let mut builder = Builder::new(writer, spec, centroids)?;
     let mut done = 0;
-    sort.drain(&mut |list, tid, payload| {
+    rows.drain(&mut |list, tid, payload| {
         builder.push(list, tid, payload)?;
         done += 1;
         if done % 1000 == 0 {

@@ -63,9 +63,16 @@ impl<'rel> Builds<'rel> {
         Pool::new(wanted.min(cores))
     }
 
-    /// Reads every row to be indexed, in the order of the table. Returns how many rows it has.
-    pub fn scan(&mut self, sink: &mut RowSink<'_>) -> Result<f64, AmError> {
-        self.scan_blocks(0, pg_sys::InvalidBlockNumber, false, true, sink)
+    pub(super) fn heap(&self) -> pg_sys::Relation {
+        self.heap
+    }
+
+    pub(super) fn index(&self) -> Index<'rel> {
+        self.index
+    }
+
+    pub(super) fn info(&self) -> *mut pg_sys::IndexInfo {
+        self.info
     }
 
     /// Reads the rows of randomly chosen blocks: as many blocks as rows are wanted, so that the
@@ -89,7 +96,7 @@ impl<'rel> Builds<'rel> {
             }
             if random.below(u64::from(blocks - block)) < left_to_choose {
                 left_to_choose -= 1;
-                self.scan_blocks(block, 1, true, false, sink)?;
+                self.scan_blocks(block, 1, true, std::ptr::null_mut(), sink)?;
                 pgrx::check_for_interrupts!();
             }
         }
@@ -100,8 +107,8 @@ impl<'rel> Builds<'rel> {
         &mut self,
         first: u32,
         blocks: u32,
-        any_visible: bool,
-        progress: bool,
+        sample: bool,
+        part: pg_sys::TableScanDesc,
         sink: &mut RowSink<'_>,
     ) -> Result<f64, AmError> {
         let mut state = RowState {
@@ -123,13 +130,13 @@ impl<'rel> Builds<'rel> {
                     index,
                     info,
                     false,
-                    any_visible,
-                    progress,
+                    sample,
+                    !sample,
                     first,
                     blocks,
                     Some(take_row),
                     state_pointer.cast(),
-                    std::ptr::null_mut(),
+                    part,
                 )
             })
         };
@@ -152,6 +159,42 @@ impl<'rel> Builds<'rel> {
     /// Asks PostgreSQL whether the build should stop. For use as the `poll` of long work.
     pub fn poll(&self) -> Result<(), pgnear_ann::Error> {
         self.index.store().check_interrupts()
+    }
+}
+
+/// The rows of a table that one process reads: all, or what a parallel scan gives it.
+pub struct RowScan<'b, 'rel> {
+    builds: &'b mut Builds<'rel>,
+    part: pg_sys::ParallelTableScanDesc,
+}
+
+impl<'b, 'rel> RowScan<'b, 'rel> {
+    pub(super) fn whole(builds: &'b mut Builds<'rel>) -> Self {
+        RowScan {
+            builds,
+            part: std::ptr::null_mut(),
+        }
+    }
+
+    /// # Safety
+    /// `part` is a parallel scan of the table of `builds` and stays valid.
+    pub(super) unsafe fn part(
+        builds: &'b mut Builds<'rel>,
+        part: pg_sys::ParallelTableScanDesc,
+    ) -> Self {
+        RowScan { builds, part }
+    }
+
+    /// Reads every row to be indexed, in the order of the table. Returns how many rows there were.
+    pub fn scan(&mut self, sink: &mut RowSink<'_>) -> Result<f64, AmError> {
+        let part = if self.part.is_null() {
+            std::ptr::null_mut()
+        } else {
+            // SAFETY: the promise of `part`. The scan is ended by the table's index scan.
+            unsafe { pg_sys::table_beginscan_parallel(self.builds.heap, self.part) }
+        };
+        self.builds
+            .scan_blocks(0, pg_sys::InvalidBlockNumber, false, part, sink)
     }
 }
 

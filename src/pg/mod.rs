@@ -14,6 +14,7 @@ pub mod fmgr;
 pub mod index;
 pub mod init;
 pub mod memory;
+pub mod parallel;
 mod raw;
 pub mod reloptions;
 pub mod settings;

@@ -12,6 +12,16 @@ const TID: usize = 1;
 const ELEMENTS: usize = 2;
 const COLUMNS: usize = 3;
 
+/// A place in a sort that several processes share.
+#[derive(Clone, Copy)]
+pub(super) struct Share {
+    pub sort: *mut pg_sys::Sharedsort,
+    /// Processes that sort rows.
+    pub participants: i32,
+    /// Whether this sorts a share, or merges all of them.
+    pub worker: bool,
+}
+
 /// Rows on their way to the pages of their lists.
 pub struct RowSort {
     state: *mut pg_sys::Tuplesortstate,
@@ -22,7 +32,7 @@ pub struct RowSort {
 
 impl RowSort {
     /// A sort that keeps up to `memory` bytes in memory and the rest in temporary files.
-    pub fn new(memory: usize) -> Self {
+    pub(super) fn new(memory: usize, share: Option<Share>) -> Self {
         // SAFETY: a descriptor of three columns, and as many keys as the arrays hold. The sort
         // copies what it is given.
         unsafe {
@@ -42,6 +52,15 @@ impl RowSort {
             ];
             let mut collations = [pg_sys::InvalidOid; 2];
             let mut nulls_first = [false; 2];
+            let coordinate = share.map_or(std::ptr::null_mut(), |share| {
+                let place = pg_sys::palloc0(size_of::<pg_sys::SortCoordinateData>())
+                    .cast::<pg_sys::SortCoordinateData>();
+                (*place).isWorker = share.worker;
+                // A worker doesn't know how many there are.
+                (*place).nParticipants = if share.worker { -1 } else { share.participants };
+                (*place).sharedsort = share.sort;
+                place
+            });
             let state = pg_sys::tuplesort_begin_heap(
                 descriptor,
                 columns.len() as i32,
@@ -50,7 +69,7 @@ impl RowSort {
                 collations.as_mut_ptr(),
                 nulls_first.as_mut_ptr(),
                 (memory / 1024).clamp(64, i32::MAX as usize) as i32,
-                std::ptr::null_mut(),
+                coordinate,
                 0,
             );
             RowSort {
@@ -85,6 +104,17 @@ impl RowSort {
                 pg_sys::tuplesort_puttupleslot(state, input);
             }
         });
+    }
+
+    /// Sorts this process's share and leaves it to whoever merges.
+    pub(super) fn finish_share(self) {
+        // SAFETY: a worker's sort: the sorted rows stay in shared temporary files.
+        unsafe {
+            pg_sys::tuplesort_performsort(self.state);
+            pg_sys::ExecDropSingleTupleTableSlot(self.input);
+            pg_sys::ExecDropSingleTupleTableSlot(self.output);
+            pg_sys::tuplesort_end(self.state);
+        }
     }
 
     /// Sorts, and hands out every row in order.
