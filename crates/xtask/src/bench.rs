@@ -10,6 +10,7 @@ use crate::tree::Tree;
 use crate::wheel;
 use anyhow::Result;
 use std::ffi::OsString;
+use std::process::Command;
 
 /// The major whose wheel carries pgvector 0.8.6.
 const MAJOR: u32 = 18;
@@ -22,6 +23,10 @@ const SETTINGS: &str = "shared_buffers = '2GB'\nmax_connections = 20\nautovacuum
 
 /// Builds, makes the cluster anew, and runs the measuring program with the arguments given.
 pub fn run(project: &Project, arguments: &[OsString]) -> Result<()> {
+    let help = ["help", "-h", "--help"].map(OsString::from);
+    if arguments.is_empty() || arguments.iter().any(|word| help.contains(word)) {
+        return command::run(measuring(project).args(arguments));
+    }
     apt::ensure_build_tools()?;
     let pg = wheel::server(project, MAJOR)?;
     eprintln!("Building pgnear {} for {}", project.version, pg.version);
@@ -35,12 +40,14 @@ pub fn run(project: &Project, arguments: &[OsString]) -> Result<()> {
     tree.install(project, &library, false)?;
     cluster.create(SETTINGS)?;
     cluster.start()?;
-    let outcome = measure(project, &cluster, arguments);
+    let mut measuring = measuring(project);
+    let outcome = command::run(measuring.args(arguments).envs(cluster.client_environment()));
     cluster.stop("fast")?;
     outcome
 }
 
-fn measure(project: &Project, cluster: &Cluster, arguments: &[OsString]) -> Result<()> {
+/// The measuring program, with its arguments to come.
+fn measuring(project: &Project) -> Command {
     let mut cargo = command::cargo();
     cargo
         .args(["run", "--quiet", "--release", "--package", "pgnear-bench"])
@@ -48,8 +55,6 @@ fn measure(project: &Project, cluster: &Cluster, arguments: &[OsString]) -> Resu
         .arg(&project.target)
         .arg("--manifest-path")
         .arg(project.root.join("Cargo.toml"))
-        .arg("--")
-        .args(arguments)
-        .envs(cluster.client_environment());
-    command::run(&mut cargo)
+        .arg("--");
+    cargo
 }

@@ -147,7 +147,12 @@ impl Target {
                 fs::remove_file(&staged)?;
                 outcome
             }
-            Err(error) => Err(error).with_context(|| format!("cannot write {}", path.display())),
+            Err(error) => Err(error).with_context(|| {
+                format!(
+                    "cannot write {}; install as its owner, or as root",
+                    path.display()
+                )
+            }),
         }
     }
 }

@@ -58,12 +58,15 @@ impl Project {
             hash(self.root.as_os_str().as_encoded_bytes())
         ));
         own_folder(&outside)?;
-        println!(
-            "The user {} cannot read {}: the private server goes to {}.",
-            server_user.name,
-            inside.display(),
-            outside.display()
-        );
+        static SAID: std::sync::Once = std::sync::Once::new();
+        SAID.call_once(|| {
+            println!(
+                "The user {} cannot read {}: private servers go to {}",
+                server_user.name,
+                inside.display(),
+                outside.display()
+            );
+        });
         Ok((outside, user))
     }
 }
