@@ -488,3 +488,36 @@ fn mean_of(samples: &Matrix, members: &[u32], mean: &mut [f32], spherical: bool)
     }
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use pgnear_device::{CancelFlag, Pool};
+
+    use super::*;
+
+    #[test]
+    fn empty_lists_take_the_farthest_samples() {
+        // Three equal centroids: the first takes all, the others are empty.
+        let samples = Matrix::try_from_vec(1, vec![0.0, 1.0, 50.0, 10.0, 50.0, 60.0]).unwrap();
+        Pool::inline()
+            .run(&CancelFlag::new(), &mut || Ok::<(), ()>(()), |workers| {
+                let budget = MemoryBudget::unlimited();
+                let centroids = Matrix::try_zeroed(&budget, 3, 1).unwrap();
+                let space = Space::new(Assign::L2);
+                let mut rng = Rng::new(0);
+                let mut lloyd =
+                    Lloyd::new(workers, &budget, space, &samples, centroids, &mut rng).unwrap();
+                lloyd.centroids.as_mut_slice().fill(0.0);
+                assert_eq!(lloyd.assign_plainly().unwrap(), 0);
+                lloyd.update().unwrap();
+                // 60 is farthest; of the two at 50 the first; the others' mean is 61 / 4.
+                assert_eq!(lloyd.centroids.as_slice(), [15.25, 60.0, 50.0]);
+                // Bounds still hold after such a jump.
+                lloyd.assign().unwrap();
+                let bounded: Vec<u32> = lloyd.chunks[0].best.iter().map(|b| b.index).collect();
+                assert_eq!(bounded, [0, 0, 2, 0, 2, 1]);
+                assert_eq!(lloyd.assign_plainly().unwrap(), 0);
+            })
+            .unwrap();
+    }
+}
