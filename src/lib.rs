@@ -9,10 +9,3 @@ mod am;
 mod ops;
 mod pg;
 mod types;
-
-/// Called by PostgreSQL when the library is loaded: by the first use in a session, or by a preload.
-#[unsafe(no_mangle)]
-#[allow(unsafe_code, non_snake_case)]
-pub extern "C-unwind" fn _PG_init() {
-    pg::init::library_loaded();
-}

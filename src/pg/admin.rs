@@ -70,7 +70,7 @@ impl OpenIndex {
         // SAFETY: the table is open; the page is looked at under a share lock, and line numbers
         // are checked against the page's own count. The closure owns nothing.
         unsafe {
-            if (*(*table).rd_rel).relam != pg_sys::Oid::from(pg_sys::HEAP_TABLE_AM_OID) {
+            if (*(*table).rd_rel).relam != pg_sys::HEAP_TABLE_AM_OID {
                 return true;
             }
             let main = pg_sys::ForkNumber::MAIN_FORKNUM;

@@ -12,12 +12,9 @@ use super::build::{BuildTotals, Builds};
 use super::cost::{IndexCost, PlannedScan};
 use super::fmgr::Call;
 use super::index::{AmError, Index};
+use super::row::{split_value, tid_from, tid_to};
 use super::store::{PgBulkWriter, PgStore};
 use super::value::payload;
-
-/// Bytes at the start of a value's payload before its elements: every type of ours, and `bit`, has
-/// four (dimensions and an unused word, or the count of bits).
-const VALUE_HEAD: usize = 4;
 
 /// What a vacuum pass did.
 #[derive(Debug, Default, Clone, Copy)]
@@ -121,45 +118,6 @@ pub fn routine<A: IndexAm>(_: Call<'_>) -> pg_sys::Datum {
 unsafe fn edge<T>(body: impl FnOnce() -> T) -> T {
     // SAFETY: the caller's promise.
     unsafe { pg_sys::panic::pgrx_extern_c_guard(body) }
-}
-
-/// A heap row's address, from PostgreSQL's form.
-pub(super) fn tid_from(pointer: &pg_sys::ItemPointerData) -> Tid {
-    Tid {
-        block: (u32::from(pointer.ip_blkid.bi_hi) << 16) | u32::from(pointer.ip_blkid.bi_lo),
-        offset: pointer.ip_posid,
-    }
-}
-
-/// A heap row's address, in PostgreSQL's form.
-pub(super) fn tid_to(tid: Tid) -> pg_sys::ItemPointerData {
-    pg_sys::ItemPointerData {
-        ip_blkid: pg_sys::BlockIdData {
-            bi_hi: (tid.block >> 16) as u16,
-            bi_lo: tid.block as u16,
-        },
-        ip_posid: tid.offset,
-    }
-}
-
-/// Splits a value's payload into its dimensions and its elements. Dimensions of `bit` are its bits.
-pub(super) fn split_value<'a>(
-    index: Index<'_>,
-    payload: &'a [u8],
-) -> Result<(u32, &'a [u8]), AmError> {
-    let Some((head, elements)) = payload.split_first_chunk::<VALUE_HEAD>() else {
-        return Err(AmError::Index(pgnear_ann::Error::WrongDimensions {
-            expected: 1,
-            got: 0,
-        }));
-    };
-    let bits = matches!(index.column_type(), pg_sys::BITOID | pg_sys::VARBITOID);
-    let dims = if bits {
-        i32::from_ne_bytes(*head).max(0) as u32
-    } else {
-        u32::from(u16::from_ne_bytes([head[0], head[1]]))
-    };
-    Ok((dims, elements))
 }
 
 unsafe extern "C-unwind" fn build<A: IndexAm>(

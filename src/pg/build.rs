@@ -7,8 +7,8 @@ use pgnear_ann::{Store, Tid};
 use pgnear_device::Pool;
 use pgrx::pg_sys;
 
-use super::am::{split_value, tid_from};
 use super::index::{AmError, Index};
+use super::row::{split_value, tid_from};
 use super::store::PgBulkWriter;
 use super::value::payload;
 use super::{memory::Scratch, settings};

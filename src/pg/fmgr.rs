@@ -174,8 +174,9 @@ macro_rules! sql_functions {
             extern "C-unwind" fn $symbol(
                 fcinfo: ::pgrx::pg_sys::FunctionCallInfo,
             ) -> ::pgrx::pg_sys::Datum {
+                const BODY: fn($crate::pg::fmgr::Call<'_>) -> $crate::pg::fmgr::Return = $body;
                 // SAFETY: PostgreSQL calls this symbol as a version-1 function (see the record below).
-                unsafe { $crate::pg::fmgr::Call::run(fcinfo, $body) }
+                unsafe { $crate::pg::fmgr::Call::run(fcinfo, BODY) }
             }
 
             #[unsafe(export_name = concat!("pg_finfo_", stringify!($symbol)))]

@@ -5,8 +5,12 @@ use pgnear_values::{Code, ValueError};
 use super::error::raise;
 use super::{reloptions, settings};
 
+/// Called by PostgreSQL when the library is loaded: by the first use in a session, or by a preload.
+///
 /// Chooses the kernels, and defines settings and index options; reports a level that was asked for and can't be had.
-pub fn library_loaded() {
+#[unsafe(no_mangle)]
+#[allow(non_snake_case)]
+pub extern "C-unwind" fn _PG_init() {
     hide_backtraces();
     // SAFETY: called at the top of `_PG_init`, an extern function.
     unsafe {

@@ -17,6 +17,7 @@ pub mod memory;
 pub mod parallel;
 mod raw;
 pub mod reloptions;
+mod row;
 pub mod settings;
 pub mod sort;
 pub mod store;

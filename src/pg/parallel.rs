@@ -14,7 +14,7 @@ use pgrx::pg_sys;
 
 use super::build::{Builds, RowScan};
 use super::index::{AmError, Index};
-use super::sort::{RowSort, Share};
+use super::sort::{RowSort, Share, SortedSink};
 
 /// What one process has read and kept.
 #[derive(Debug, Default, Clone, Copy)]
@@ -70,10 +70,7 @@ pub struct Collected {
 
 impl Collected {
     /// Hands out every row in order: list, row, elements.
-    pub fn drain(
-        self,
-        sink: &mut dyn FnMut(u32, pgnear_ann::Tid, &[u8]) -> Result<(), pgnear_ann::Error>,
-    ) -> Result<(), AmError> {
+    pub fn drain(self, sink: &mut SortedSink<'_>) -> Result<(), AmError> {
         self.sort.drain(sink)?;
         if let Some(parallel) = self.parallel {
             parallel.end();
@@ -382,8 +379,9 @@ macro_rules! parallel_worker {
                 segment: *mut ::pgrx::pg_sys::dsm_segment,
                 toc: *mut ::pgrx::pg_sys::shm_toc,
             ) {
+                const ASSIGN: $crate::pg::parallel::AssignRows = $assign;
                 // SAFETY: PostgreSQL calls this symbol as the entry point of a parallel worker.
-                unsafe { $crate::pg::parallel::worker(segment, toc, $assign) }
+                unsafe { $crate::pg::parallel::worker(segment, toc, ASSIGN) }
             }
         };
     };

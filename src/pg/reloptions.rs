@@ -45,7 +45,8 @@ pub fn ivfflat(reloptions: pg_sys::Datum, validate: bool) -> *mut pg_sys::bytea 
         optname: c"lists".as_ptr(),
         opttype: pg_sys::relopt_type::RELOPT_TYPE_INT,
         offset: std::mem::offset_of!(IvfflatOptions, lists) as c_int,
-        ..Default::default()
+        #[cfg(feature = "pg18")]
+        isset_offset: 0,
     }];
     // SAFETY: the table describes the struct whose size is passed.
     unsafe {

@@ -12,6 +12,9 @@ const TID: usize = 1;
 const ELEMENTS: usize = 2;
 const COLUMNS: usize = 3;
 
+/// What is done with a sorted row: its list, its address, its elements.
+pub type SortedSink<'a> = dyn FnMut(u32, Tid, &[u8]) -> Result<(), Error> + 'a;
+
 /// A place in a sort that several processes share.
 #[derive(Clone, Copy)]
 pub(super) struct Share {
@@ -118,10 +121,7 @@ impl RowSort {
     }
 
     /// Sorts, and hands out every row in order.
-    pub fn drain(
-        self,
-        sink: &mut dyn FnMut(u32, Tid, &[u8]) -> Result<(), Error>,
-    ) -> Result<(), AmError> {
+    pub fn drain(self, sink: &mut SortedSink<'_>) -> Result<(), AmError> {
         let (state, output) = (self.state, self.output);
         // SAFETY: the sort was begun and all rows are in; a minimal tuple's bytes live until the
         // next one is fetched.

@@ -17,7 +17,7 @@ fn vector_element(bytes: &[u8], at: i32) -> Result<Option<f32>, ValueError> {
 }
 
 fn halfvec_element(bytes: &[u8], at: i32) -> Result<Option<f32>, ValueError> {
-    Ok(halfvec::get(halfvec::view(bytes)?, at).map(f32::from))
+    Ok(halfvec::get(halfvec::view(bytes)?, at))
 }
 
 /// The routines of `vector`, for its `typsubscript` handler.

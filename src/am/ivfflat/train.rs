@@ -1,0 +1,211 @@
+//! Centroids: a sample of the table, and k-means over it.
+
+use pgnear_ann::Element;
+use pgnear_ann::Error;
+use pgnear_ann::ivfflat::{Centroids, IndexSpec};
+use pgnear_device::{CancelFlag, MemoryBudget, Pool, Progress};
+use pgnear_kernels::Metric;
+use pgnear_quant::bits::{self, BitMatrix};
+use pgnear_quant::{Job, KMeansOptions, Matrix, QuantError};
+use pgnear_values::Code;
+
+use crate::pg::build::{Builds, SplitMix};
+use crate::pg::index::{AmError, value_error};
+
+use super::spec::{check_dims, is_skipped};
+
+/// Where sampling and k-means start: a rebuild of the same rows repeats.
+pub const SEED: u64 = 0x7067_6E65_6172;
+/// Rows sampled for k-means: so many a list, and so many at least.
+const SAMPLES_PER_LIST: usize = 50;
+const MIN_SAMPLES: usize = 10_000;
+
+/// Chooses the centroids by k-means over a sample of the table.
+pub fn train(spec: &IndexSpec, builds: &mut Builds<'_>) -> Result<Centroids, AmError> {
+    let wanted = (spec.lists as usize * SAMPLES_PER_LIST).max(MIN_SAMPLES);
+    let limit = builds.memory_limit();
+    let needed = Samples::bytes(spec, wanted);
+    if needed > limit {
+        return Err(value_error(
+            Code::ProgramLimitExceeded,
+            format!(
+                "memory required is {} MB, maintenance_work_mem is {} MB",
+                needed / (1 << 20) + 1,
+                limit / (1 << 20)
+            ),
+            Some("Increase maintenance_work_mem, or use fewer lists."),
+        )
+        .into());
+    }
+    let mut samples = Samples::new(spec, wanted);
+    builds.scan_sample(wanted, SEED, &mut |_, dims, elements| {
+        check_dims(spec, dims)?;
+        if !is_skipped(spec, elements) {
+            samples.offer(elements)?;
+        }
+        Ok(())
+    })?;
+    if samples.count() < spec.lists as usize {
+        pgrx::ereport!(
+            pgrx::PgLogLevel::NOTICE,
+            pgrx::PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
+            "ivfflat index created with little data",
+            "This will cause low recall.\nDrop the index until the table has more data."
+        );
+    }
+    samples.train(spec, &builds.pool(), &mut |progress| {
+        builds.rows_total(progress.total());
+        builds.rows_done(progress.done());
+        builds.poll()
+    })
+}
+
+/// A uniform sample of rows (reservoir sampling: Vitter, "Random sampling with a reservoir", 1985,
+/// algorithm R), for floats as `f32`.
+pub struct Samples {
+    element: Element,
+    wanted: usize,
+    seen: u64,
+    random: SplitMix,
+    width: usize,
+    floats: Vec<f32>,
+    bits: Vec<u8>,
+}
+
+impl Samples {
+    /// What k-means over so many samples takes, in bytes: the samples, centroids, sums and bounds.
+    fn bytes(spec: &IndexSpec, wanted: usize) -> usize {
+        let row = match spec.element {
+            Element::F32 | Element::F16 => 4 * spec.dims as usize,
+            Element::Bit => spec.element.bytes(spec.dims),
+        };
+        (wanted + 3 * spec.lists as usize) * row + wanted * 64
+    }
+
+    /// An empty sample that keeps up to `wanted` rows.
+    pub fn new(spec: &IndexSpec, wanted: usize) -> Self {
+        Samples {
+            element: spec.element,
+            wanted,
+            seen: 0,
+            random: SplitMix(SEED),
+            width: match spec.element {
+                Element::F32 | Element::F16 => spec.dims as usize,
+                Element::Bit => spec.element.bytes(spec.dims),
+            },
+            floats: Vec::new(),
+            bits: Vec::new(),
+        }
+    }
+
+    fn count(&self) -> usize {
+        (self.floats.len() + self.bits.len()) / self.width
+    }
+
+    fn offer(&mut self, elements: &[u8]) -> Result<(), AmError> {
+        self.seen += 1;
+        let count = self.count();
+        let place = if count < self.wanted {
+            count
+        } else {
+            let place = self.random.below(self.seen);
+            if place >= self.wanted as u64 {
+                return Ok(());
+            }
+            place as usize
+        };
+        let at = place * self.width;
+        if self.element == Element::Bit {
+            grow(&mut self.bits, at + self.width)?;
+            self.bits[at..at + self.width].copy_from_slice(&elements[..self.width]);
+        } else {
+            grow(&mut self.floats, at + self.width)?;
+            widen(
+                self.element,
+                elements,
+                &mut self.floats[at..at + self.width],
+            );
+        }
+        Ok(())
+    }
+
+    /// k-means over the sample; random centroids where it is empty.
+    pub fn train(
+        self,
+        spec: &IndexSpec,
+        pool: &Pool,
+        poll: &mut dyn FnMut(&Progress) -> Result<(), Error>,
+    ) -> Result<Centroids, AmError> {
+        let (cancel, progress) = (CancelFlag::new(), Progress::new());
+        let budget = &MemoryBudget::unlimited();
+        let mut job = Job {
+            pool,
+            budget,
+            cancel: &cancel,
+            progress: &progress,
+            poll: &mut || poll(&progress),
+        };
+        let options = KMeansOptions {
+            k: spec.lists as usize,
+            seed: spec.seed,
+            spherical: matches!(spec.metric, Metric::InnerProduct | Metric::Cosine),
+            ..KMeansOptions::default()
+        };
+        if self.element == Element::Bit {
+            let rows = BitMatrix::try_from_vec(self.width, self.bits).map_err(internal)?;
+            let found = bits::kmeans(&mut job, rows, &options).map_err(quant_error)?;
+            Ok(Centroids::Bits {
+                bytes_each: self.width,
+                data: found.centroids.into_vec(),
+            })
+        } else {
+            let rows = Matrix::try_from_vec(self.width, self.floats).map_err(internal)?;
+            let found = pgnear_quant::kmeans(&mut job, rows, &options).map_err(quant_error)?;
+            Ok(Centroids::Float {
+                dims: spec.dims,
+                data: found.centroids.into_vec(),
+            })
+        }
+    }
+}
+
+/// Lengthens `data` to `len` elements, or reports that there is no memory for them.
+pub fn grow<T: Default + Clone>(data: &mut Vec<T>, len: usize) -> Result<(), AmError> {
+    if len > data.len() {
+        data.try_reserve(len - data.len()).map_err(|_| {
+            AmError::Index(Error::OutOfMemory {
+                bytes: len * size_of::<T>(),
+            })
+        })?;
+        data.resize(len, T::default());
+    }
+    Ok(())
+}
+
+/// The elements of a float vector as `f32`, from their bytes at any alignment.
+pub fn widen(element: Element, elements: &[u8], out: &mut [f32]) {
+    if element == Element::F16 {
+        for (to, from) in out.iter_mut().zip(elements.chunks_exact(2)) {
+            *to = half::f16::from_ne_bytes([from[0], from[1]]).to_f32();
+        }
+    } else {
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(out);
+        let len = bytes.len();
+        bytes.copy_from_slice(&elements[..len]);
+    }
+}
+
+/// A mistake of ours.
+pub fn internal(error: impl std::fmt::Display) -> AmError {
+    AmError::Value(value_error(Code::InternalError, error.to_string(), None))
+}
+
+/// The errors of k-means and assignment in ours.
+pub fn quant_error(error: QuantError<Error>) -> AmError {
+    match error {
+        QuantError::Poll(error) => AmError::Index(error),
+        QuantError::Cancelled => AmError::Index(Error::Interrupted),
+        QuantError::OutOfMemory(error) => AmError::Index(Error::OutOfMemory { bytes: error.bytes }),
+        other => internal(other),
+    }
+}
