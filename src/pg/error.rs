@@ -51,3 +51,15 @@ fn refuse(code: PgSqlErrorCode, message: String) -> ! {
     ErrorReport::new(code, message, "pgnear").report(PgLogLevel::ERROR);
     unreachable!("an ERROR does not return")
 }
+
+/// Tells the client something it may want to act on.
+pub fn notice(message: &'static str, detail: &'static str, hint: &'static str) {
+    ErrorReport::new(
+        PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
+        message,
+        "pgnear",
+    )
+    .set_detail(detail)
+    .set_hint(hint)
+    .report(PgLogLevel::NOTICE);
+}

@@ -97,7 +97,7 @@ impl IndexAm for Ivfflat {
     ) -> Result<(), AmError> {
         let spec = spec_of(index, options)?;
         let samples = Samples::new(&spec, 0);
-        let centroids = samples.train(&spec, &Pool::inline(), &mut |_| {
+        let centroids = samples.train(&spec, &Pool::inline(), usize::MAX, &mut |_| {
             pgrx::check_for_interrupts!();
             Ok(())
         })?;

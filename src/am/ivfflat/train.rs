@@ -10,6 +10,7 @@ use pgnear_quant::{Job, KMeansOptions, Matrix, QuantError};
 use pgnear_values::Code;
 
 use crate::pg::build::{Builds, SplitMix};
+use crate::pg::error::notice;
 use crate::pg::index::{AmError, value_error};
 
 use super::spec::{check_dims, is_skipped};
@@ -46,14 +47,13 @@ pub fn train(spec: &IndexSpec, builds: &mut Builds<'_>) -> Result<Centroids, AmE
         Ok(())
     })?;
     if samples.count() < spec.lists as usize {
-        pgrx::ereport!(
-            pgrx::PgLogLevel::NOTICE,
-            pgrx::PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
+        notice(
             "ivfflat index created with little data",
-            "This will cause low recall.\nDrop the index until the table has more data."
+            "This will cause low recall.",
+            "Drop the index until the table has more data.",
         );
     }
-    samples.train(spec, &builds.pool(), &mut |progress| {
+    samples.train(spec, &builds.pool(), limit, &mut |progress| {
         builds.rows_total(progress.total());
         builds.rows_done(progress.done());
         builds.poll()
@@ -98,6 +98,10 @@ impl Samples {
         }
     }
 
+    fn held_bytes(&self) -> usize {
+        size_of_val(&self.floats[..]) + self.bits.len()
+    }
+
     fn count(&self) -> usize {
         (self.floats.len() + self.bits.len()) / self.width
     }
@@ -129,15 +133,18 @@ impl Samples {
         Ok(())
     }
 
-    /// k-means over the sample; random centroids where it is empty.
+    /// k-means over the sample; random centroids where it is empty. What it needs beside the
+    /// sample fits the rest of `memory` bytes.
+
     pub fn train(
         self,
         spec: &IndexSpec,
         pool: &Pool,
+        memory: usize,
         poll: &mut dyn FnMut(&Progress) -> Result<(), Error>,
     ) -> Result<Centroids, AmError> {
         let (cancel, progress) = (CancelFlag::new(), Progress::new());
-        let budget = &MemoryBudget::unlimited();
+        let budget = &MemoryBudget::new(memory.saturating_sub(self.held_bytes()));
         let mut job = Job {
             pool,
             budget,
