@@ -9,6 +9,7 @@ use crate::install::{Placed, Target};
 use crate::pg_config::{self, PgConfig};
 use crate::project::{Project, hash};
 use anyhow::{Context, Result, bail};
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -177,11 +178,18 @@ impl Tree {
                 command.env_remove(&variable);
             }
         }
-        if self.libs().is_dir() {
-            command.env("LD_LIBRARY_PATH", pg_config::library_path(&self.libs()));
+        if let Some(path) = self.library_path() {
+            command.env("LD_LIBRARY_PATH", path);
         }
         command.env("LC_ALL", "C.UTF-8");
         command
+    }
+
+    /// The LD_LIBRARY_PATH that the programs need, if they need one.
+    pub fn library_path(&self) -> Option<OsString> {
+        self.libs()
+            .is_dir()
+            .then(|| pg_config::library_path(&self.libs()))
     }
 
     /// What to write before a program's name to run it from a shell.

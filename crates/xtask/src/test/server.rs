@@ -167,6 +167,9 @@ fn python_tests(project: &Project, cluster: &Cluster) -> Result<Counts> {
         .env("PYTHONDONTWRITEBYTECODE", "1");
     // pg_dump and its like, of the server's own version.
     pytest.env("PGBIN", &cluster.tree.bin).stdin(Stdio::null());
+    if let Some(path) = cluster.tree.library_path() {
+        pytest.env("LD_LIBRARY_PATH", path);
+    }
     let output = pytest.output().context("cannot run pytest")?;
     let printed = String::from_utf8_lossy(&output.stdout);
     let counts = pytest_counts(&printed);
