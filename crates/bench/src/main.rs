@@ -1,0 +1,150 @@
+//! Measurements of pgnear beside pgvector. `cargo xtask bench` prepares the server and runs this.
+#![deny(unsafe_code)]
+
+mod cpu;
+mod data;
+mod ivfflat;
+mod report;
+mod stats;
+mod system;
+mod types;
+mod value;
+
+use anyhow::{Context, Result, bail};
+use data::Metric;
+use lexopt::prelude::*;
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask bench COMMAND
+
+  types    [--rows N] [--rounds N] [--only TEXT] [--quick]
+           CPU of input, output, distances, aggregates and functions
+  ivfflat  [--data DIR] [--rows N] [--dims N] [--queries N] [--metric l2|ip|cosine]
+           [--lists N,N,…] [--rounds N] [--builds N] [--workers N] [--inserts N] [--quick]
+           recall against CPU, builds, size, inserts, vacuum, write-ahead log
+
+--data takes the folder that holds minilm384; without it a seeded set of --rows times --dims is
+made. --quick is a small run that shows that everything works. Tables go to standard output,
+progress to standard error.
+";
+
+enum Command {
+    Types(types::Options),
+    Ivfflat(ivfflat::Options),
+    Help,
+}
+
+fn parse(mut parser: lexopt::Parser) -> Result<Command> {
+    let name = match parser.next()? {
+        Some(Value(name)) => name.string()?,
+        None | Some(Long("help") | Short('h')) => return Ok(Command::Help),
+        Some(other) => return Err(other.unexpected().into()),
+    };
+    let mut quick = false;
+    let (mut data, mut rows, mut dims, mut queries, mut lists) = (None, None, None, None, vec![]);
+    let (mut rounds, mut builds, mut workers, mut inserts) = (None, None, None, None);
+    let (mut metric, mut only) = (Metric::L2, String::new());
+    while let Some(argument) = parser.next()? {
+        match (name.as_str(), argument) {
+            (_, Long("help") | Short('h')) => return Ok(Command::Help),
+            ("types" | "ivfflat", Long("quick")) => quick = true,
+            ("types" | "ivfflat", Long("rows")) => rows = Some(number(&mut parser)?),
+            ("types" | "ivfflat", Long("rounds")) => rounds = Some(number(&mut parser)?),
+            ("types", Long("only")) => only = parser.value()?.string()?,
+            ("ivfflat", Long("data")) => data = Some(parser.value()?.into()),
+            ("ivfflat", Long("dims")) => dims = Some(number(&mut parser)?),
+            ("ivfflat", Long("queries")) => queries = Some(number(&mut parser)?),
+            ("ivfflat", Long("builds")) => builds = Some(number(&mut parser)?),
+            ("ivfflat", Long("workers")) => workers = Some(parser.value()?.parse()?),
+            ("ivfflat", Long("inserts")) => inserts = Some(parser.value()?.parse()?),
+            ("ivfflat", Long("lists")) => {
+                for word in parser.value()?.string()?.split(',') {
+                    lists.push(word.trim().parse().context("--lists takes numbers")?);
+                }
+            }
+            ("ivfflat", Long("metric")) => {
+                let word = parser.value()?.string()?;
+                metric = Metric::parse(&word).context("--metric takes l2, ip or cosine")?;
+            }
+            (_, other) => return Err(other.unexpected().into()),
+        }
+    }
+    let or = |full: usize, small: usize| if quick { small } else { full };
+    Ok(match name.as_str() {
+        "types" => Command::Types(types::Options {
+            rows: rows.unwrap_or(or(10_000, 200)),
+            rounds: rounds.unwrap_or(or(5, 1)),
+            only,
+        }),
+        "ivfflat" => Command::Ivfflat(ivfflat::Options {
+            rows: rows.or(quick.then_some(2000)),
+            data,
+            dims: dims.unwrap_or(or(384, 64)),
+            queries: queries.unwrap_or(or(500, 50)),
+            metric,
+            lists,
+            rounds: rounds.unwrap_or(or(5, 1)),
+            builds: builds.unwrap_or(or(3, 1)),
+            workers: workers.unwrap_or(2),
+            inserts: inserts.unwrap_or(or(10_000, 200)),
+        }),
+        "help" => Command::Help,
+        other => bail!("there is no bench \"{other}\"\n\n{USAGE}"),
+    })
+}
+
+/// A number from 1.
+fn number(parser: &mut lexopt::Parser) -> Result<usize> {
+    let number = parser.value()?.parse()?;
+    if number == 0 {
+        bail!("a number has to be at least 1");
+    }
+    Ok(number)
+}
+
+fn main() -> ExitCode {
+    let outcome = parse(lexopt::Parser::from_env()).and_then(|command| match command {
+        Command::Types(options) => types::run(&options),
+        Command::Ivfflat(options) => ivfflat::run(&options),
+        Command::Help => {
+            print!("{USAGE}");
+            Ok(())
+        }
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command> {
+        parse(lexopt::Parser::from_args(line.split_whitespace()))
+    }
+
+    #[test]
+    fn quick_is_small_and_what_is_named_stays() {
+        let Ok(Command::Ivfflat(options)) = parsed("ivfflat --quick --rounds 3 --lists 10,20")
+        else {
+            panic!("not parsed");
+        };
+        assert_eq!((options.rows, options.rounds), (Some(2000), 3));
+        assert_eq!(options.lists, [10, 20]);
+        assert_eq!(options.inserts, 200);
+    }
+
+    #[test]
+    fn what_a_command_does_not_know_is_refused() {
+        assert!(parsed("types --lists 3").is_err());
+        assert!(parsed("ivfflat --rows 0").is_err());
+        assert!(parsed("ivfflat --metric hamming").is_err());
+        assert!(parsed("hnsw").is_err());
+    }
+}
