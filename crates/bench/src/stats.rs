@@ -85,7 +85,7 @@ mod tests {
             [(0.8, 100.0), (0.9, 400.0), (0.9, 800.0)].map(|(recall, cost)| Point { recall, cost });
         assert!((cost_at(&curve, 0.85).unwrap() - 200.0).abs() < 1e-9);
         assert_eq!(cost_at(&curve, 0.5), Some(100.0));
-        assert_eq!(cost_at(&curve, 0.9), Some(400.0));
+        assert!((cost_at(&curve, 0.9).unwrap() - 400.0).abs() < 1e-9);
         assert_eq!(cost_at(&curve, 0.95), None);
     }
 }
