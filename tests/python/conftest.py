@@ -52,7 +52,7 @@ class Server:
             connection.execute(sql.SQL(statement).format(sql.Identifier(database)))
 
     def run(self, program, *arguments, database, stdin=None):
-        """Runs psql, pg_dump or pg_restore against a database; its output, once it has succeeded."""
+        """Runs psql, pg_dump or pg_restore against a database; what it printed, once it succeeded."""
         environment = dict(os.environ, PGDATABASE=database)
         # A server out of a wheel brings its libraries in a folder beside bin.
         libraries = self.bin.parent / "wheel.libs"
@@ -61,12 +61,12 @@ class Server:
         outcome = subprocess.run(
             [self.bin / program, *map(str, arguments)],
             env=environment,
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
+            input=stdin or "",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
         )
-        assert outcome.returncode == 0, f"{program}: {outcome.stdout}{outcome.stderr}"
+        assert outcome.returncode == 0, f"{program}: {outcome.stdout}"
         return outcome.stdout
 
 
