@@ -256,6 +256,39 @@ def test_errors_of_an_index(connection):
         assert (caught.value.sqlstate, caught.value.diag.message_primary) == (sqlstate, message)
 
 
+def test_notice_of_an_index_over_few_rows(connection):
+    notices = []
+    connection.add_notice_handler(lambda d: notices.append((d.message_primary, d.message_detail, d.message_hint)))
+    connection.execute("CREATE TABLE t (v vector(2))")
+    connection.execute("CREATE INDEX ON t USING ivfflat (v vector_l2_ops)")
+    assert notices == [
+        (
+            "ivfflat index created with little data",
+            "This will cause low recall.",
+            "Drop the index until the table has more data.",
+        )
+    ]
+
+
+def test_client_side_binding(server, database):
+    """Values written into the statement as literals."""
+    with server.connect(database, cursor_factory=psycopg.ClientCursor) as connection:
+        register_vector(connection)
+        query = "SELECT %s <-> %s, %s::halfvec, %s::sparsevec"
+        values = [Vector([1, 2]), np.array([4, 6]), HalfVector([1, 0.5]), SparseVector({1: 2}, 3)]
+        assert connection.execute(query, values).fetchone() == (5.0, *values[2:])
+
+
+def test_many_rows_at_once(connection):
+    connection.execute("CREATE TABLE t (id int PRIMARY KEY, v vector(2))")
+    upsert = "INSERT INTO t VALUES (%s, %s) ON CONFLICT (id) DO UPDATE SET v = excluded.v RETURNING v"
+    with connection.cursor() as cursor:
+        cursor.executemany(upsert, [(i % 10, Vector([i, 1])) for i in range(100)])
+    rows = connection.execute("SELECT v FROM t ORDER BY id").fetchall()
+    assert rows == [(Vector([i, 1]),) for i in range(90, 100)]
+    assert connection.execute("SELECT id FROM t WHERE v = ANY(%s)", [[Vector([93, 1]), Vector([0, 1])]]).fetchall() == [(3,)]
+
+
 def test_server_side_cursor_over_an_index(connection):
     connection.execute("CREATE TABLE t (id int, v vector(2))")
     connection.execute("INSERT INTO t SELECT i, ARRAY[i, 1]::vector FROM generate_series(0, 999) AS i")
