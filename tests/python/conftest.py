@@ -54,10 +54,6 @@ class Server:
     def run(self, program, *arguments, database, stdin=None):
         """Runs psql, pg_dump or pg_restore against a database; what it printed, once it succeeded."""
         environment = dict(os.environ, PGDATABASE=database)
-        # A server out of a wheel brings its libraries in a folder beside bin.
-        libraries = self.bin.parent / "wheel.libs"
-        if libraries.is_dir():
-            environment["LD_LIBRARY_PATH"] = str(libraries)
         outcome = subprocess.run(
             [self.bin / program, *map(str, arguments)],
             env=environment,
