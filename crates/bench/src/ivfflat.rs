@@ -41,8 +41,8 @@ pub fn run(options: &Options) -> Result<()> {
             options.queries,
         ),
     };
-    if set.base.len() < 100 || set.queries.len() == 0 {
-        bail!("a run takes at least 100 rows and a query");
+    if set.base.len() < 100 || set.queries.len() < options.rounds {
+        bail!("a run takes at least 100 rows, and a query for each round");
     }
     let root = set.base.len().isqrt();
     let lists = if options.lists.is_empty() {

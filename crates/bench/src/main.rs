@@ -74,7 +74,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
     Ok(match name.as_str() {
         "types" => Command::Types(types::Options {
             rows: rows.unwrap_or(or(10_000, 200)),
-            rounds: rounds.unwrap_or(or(5, 1)),
+            rounds: rounds.unwrap_or(or(9, 1)),
             only,
         }),
         "ivfflat" => Command::Ivfflat(ivfflat::Options {

@@ -283,8 +283,7 @@ fn three<'v>(
 fn functions(vectors: &[Value], halves: &[Value]) -> Group {
     let of = |expression: &str, table: &str| Case {
         name: format!(
-            "{} of {}",
-            expression.replace("(x)", ""),
+            "{expression} of {}",
             if table == "v" {
                 "vector(384)"
             } else {
