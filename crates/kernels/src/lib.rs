@@ -7,11 +7,13 @@
 
 mod bits;
 mod canonical;
+mod code4;
 mod element;
 pub mod exact;
 mod half_convert;
 mod level;
 mod metric;
+mod prefetch;
 mod scalar;
 pub mod sparse;
 mod table;
@@ -21,4 +23,5 @@ mod x86;
 pub use element::Element;
 pub use level::{Level, LevelError};
 pub use metric::Metric;
+pub use prefetch::prefetch;
 pub use table::{BitCounts, CosineSums, Kernels, kernels, kernels_at, try_kernels};

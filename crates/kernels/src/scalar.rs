@@ -3,7 +3,7 @@
 use crate::canonical::{self, Block, LANES};
 use crate::level::Level;
 use crate::table::Kernels;
-use crate::{bits, half_convert};
+use crate::{bits, code4, half_convert};
 use half::f16;
 
 /// Lanes in an array: written so that a compiler can vectorise it.
@@ -118,4 +118,5 @@ pub(crate) static TABLE: Kernels = Kernels {
     f32_to_f16: canonical::f32_to_f16::<Lanes>,
     bit_hamming: bits::hamming,
     bit_jaccard_counts: bits::jaccard_counts,
+    code4_dot: code4::dot,
 };

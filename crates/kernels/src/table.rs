@@ -68,6 +68,10 @@ pub struct Kernels {
     pub bit_hamming: fn(&[u8], &[u8]) -> u64,
     /// Bits set in both, in the first, in the second.
     pub bit_jaccard_counts: fn(&[u8], &[u8]) -> BitCounts,
+    /// Sum over the bytes of a code of 4-bit numbers (0 to 15): the low nibble of byte `j` times
+    /// `query[j]`, the high one times `query[h + j]`, of `h` bytes and `2h` numbers. Panics where
+    /// the lengths are others. Of up to 2^19 bytes the sum can't overflow.
+    pub code4_dot: fn(&[i8], &[u8]) -> i32,
 }
 
 /// The environment variable that overrides the choice of level, for tests and fault-finding.

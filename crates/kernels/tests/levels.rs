@@ -350,3 +350,40 @@ fn bits_are_counted() {
         }
     }
 }
+
+#[test]
+fn nibbles_are_multiplied_and_summed() {
+    let mut random = Random(8);
+    for length in (0..=200).chain([768, 8000, 8001]) {
+        let mut code: Vec<u8> = (0..length + 1).map(|_| random.next() as u8).collect();
+        let mut query: Vec<i8> = (0..2 * length + 3).map(|_| random.next() as i8).collect();
+        for extreme in [false, true] {
+            if extreme {
+                code.fill(0xFF);
+                query.fill(-128);
+            }
+            let (code, query) = (&code[1..], &query[3..]);
+            let nibble = |at: usize| {
+                if at < length {
+                    code[at] & 15
+                } else {
+                    code[at - length] >> 4
+                }
+            };
+            let expected: i32 = (0..2 * length)
+                .map(|at| i32::from(nibble(at)) * i32::from(query[at]))
+                .sum();
+            for k in levels() {
+                assert_eq!((k.code4_dot)(query, code), expected, "{} {length}", k.level);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_code_of_another_length_than_the_query_is_refused() {
+    for k in levels() {
+        let outcome = std::panic::catch_unwind(|| (k.code4_dot)(&[1; 65], &[1; 33]));
+        assert!(outcome.is_err(), "{}", k.level);
+    }
+}

@@ -1,18 +1,22 @@
-//! k-means over float vectors ([`kmeans()`]) and packed bit vectors ([`bits`]), and the assignment
-//! of rows to centroids. See the README of this folder for the idea and the invariants.
+//! k-means over float vectors ([`kmeans()`]) and packed bit vectors ([`bits`]), the assignment of
+//! rows to centroids, and short codes of vectors ([`Rotation`], [`code4`]). See the README of this
+//! folder for the idea and the invariants.
 #![deny(unsafe_code)]
 
 mod assign;
 pub mod bits;
 mod bounds;
+pub mod code4;
 mod fill;
 mod job;
 mod kmeans;
 mod lloyd;
 mod matrix;
 mod rng;
+mod rotation;
 
 pub use assign::{Assign, nearest, nearest_batch};
 pub use job::{Job, QuantError};
 pub use kmeans::{KMeans, KMeansOptions, kmeans};
 pub use matrix::{Matrix, WrongShape};
+pub use rotation::Rotation;

@@ -178,3 +178,107 @@ pub(super) unsafe fn sum_of_eight(eight: __m256) -> f32 {
         _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
     }
 }
+
+/// Code bytes to a step: one register of codes, two of the query.
+const STEP: usize = 32;
+
+/// See `code4::dot`. Products of a nibble and an `i8` are summed in pairs to 16 bits: two pairs are
+/// at most 7,680 in size, so that low and high nibbles of two registers still fit.
+///
+/// Only called from what `instantiate!` compiles with AVX2.
+#[inline(always)]
+fn dot_of_nibbles(query: &[i8], code: &[u8]) -> i32 {
+    let (low, high) = crate::code4::halves(query, code);
+    let bytes = code.len();
+    if bytes < STEP {
+        // Too short to load whole; copies are.
+        let (mut c, mut l, mut h) = ([0u8; STEP], [0i8; STEP], [0i8; STEP]);
+        c[..bytes].copy_from_slice(code);
+        l[..bytes].copy_from_slice(low);
+        h[..bytes].copy_from_slice(high);
+        // SAFETY: AVX2; each array is one register.
+        return unsafe {
+            let codes = _mm256_loadu_si256(c.as_ptr().cast());
+            sum_of_ints(widened(nibbles(codes, l.as_ptr(), h.as_ptr())))
+        };
+    }
+    let whole = bytes / STEP;
+    // SAFETY: AVX2; every load begins at least a register before the end of its slice (`halves`
+    // makes them equally long), and the table of the mask is two registers long.
+    unsafe {
+        let mut sum = _mm256_setzero_si256();
+        for step in 0..whole {
+            let at = step * STEP;
+            let codes = _mm256_loadu_si256(code.as_ptr().add(at).cast());
+            let pairs = nibbles(codes, low.as_ptr().add(at), high.as_ptr().add(at));
+            sum = _mm256_add_epi32(sum, widened(pairs));
+        }
+        let rest = bytes % STEP;
+        if rest > 0 {
+            // The last register's worth, without the bytes that were counted.
+            let at = bytes - STEP;
+            let mask = _mm256_loadu_si256(LAST.as_ptr().add(rest).cast());
+            let codes = _mm256_loadu_si256(code.as_ptr().add(at).cast());
+            let codes = _mm256_and_si256(codes, mask);
+            let pairs = nibbles(codes, low.as_ptr().add(at), high.as_ptr().add(at));
+            sum = _mm256_add_epi32(sum, widened(pairs));
+        }
+        sum_of_ints(sum)
+    }
+}
+
+/// From byte `n` on: a register whose last `n` bytes are set.
+static LAST: [u8; 2 * STEP] = {
+    let mut table = [0; 2 * STEP];
+    let mut at = STEP;
+    while at < 2 * STEP {
+        table[at] = 0xFF;
+        at += 1;
+    }
+    table
+};
+
+/// Sums of four products in each 16-bit lane.
+///
+/// # Safety
+/// The CPU must have AVX2; a register's worth of bytes lies at `low` and at `high`.
+#[inline(always)]
+unsafe fn nibbles(codes: __m256i, low: *const i8, high: *const i8) -> __m256i {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let nibble = _mm256_set1_epi8(15);
+        let low_nibbles = _mm256_and_si256(codes, nibble);
+        let high_nibbles = _mm256_and_si256(_mm256_srli_epi16::<4>(codes), nibble);
+        _mm256_add_epi16(
+            _mm256_maddubs_epi16(low_nibbles, _mm256_loadu_si256(low.cast())),
+            _mm256_maddubs_epi16(high_nibbles, _mm256_loadu_si256(high.cast())),
+        )
+    }
+}
+
+/// Pairs of 16-bit lanes summed to 32 bits.
+///
+/// # Safety
+/// The CPU must have AVX2.
+#[inline(always)]
+unsafe fn widened(pairs: __m256i) -> __m256i {
+    // SAFETY: the caller's promise.
+    unsafe { _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)) }
+}
+
+/// The sum of eight 32-bit lanes.
+///
+/// # Safety
+/// The CPU must have AVX2.
+#[inline(always)]
+unsafe fn sum_of_ints(eight: __m256i) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let four = _mm_add_epi32(
+            _mm256_castsi256_si128(eight),
+            _mm256_extracti128_si256::<1>(eight),
+        );
+        let two = _mm_add_epi32(four, _mm_shuffle_epi32::<0b01_00_11_10>(four));
+        _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32::<0b10_11_00_01>(two)))
+    }
+}

@@ -141,3 +141,37 @@ impl Block for Lanes {
         }
     }
 }
+
+/// Code bytes to a step: one register of codes, two of the query.
+const STEP: usize = 64;
+
+/// See `code4::dot`, and the note on sizes at the `Avx2` level.
+///
+/// Only called from what `instantiate!` compiles with AVX-512.
+#[inline(always)]
+fn dot_of_nibbles(query: &[i8], code: &[u8]) -> i32 {
+    let (low, high) = crate::code4::halves(query, code);
+    // SAFETY: AVX-512 F and BW; bytes that a mask leaves out are not read, so that nothing beyond
+    // the slices is (`halves` makes them equally long).
+    unsafe {
+        let nibble = _mm512_set1_epi8(15);
+        let ones = _mm512_set1_epi16(1);
+        let mut sum = _mm512_setzero_si512();
+        let mut at = 0;
+        while at < code.len() {
+            let mask = u64::MAX >> (STEP - (code.len() - at).min(STEP));
+            let codes = _mm512_maskz_loadu_epi8(mask, code.as_ptr().add(at).cast());
+            let low = _mm512_maskz_loadu_epi8(mask, low.as_ptr().add(at));
+            let high = _mm512_maskz_loadu_epi8(mask, high.as_ptr().add(at));
+            let low_nibbles = _mm512_and_si512(codes, nibble);
+            let high_nibbles = _mm512_and_si512(_mm512_srli_epi16::<4>(codes), nibble);
+            let pairs = _mm512_add_epi16(
+                _mm512_maddubs_epi16(low_nibbles, low),
+                _mm512_maddubs_epi16(high_nibbles, high),
+            );
+            sum = _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, ones));
+            at += STEP;
+        }
+        _mm512_reduce_add_epi32(sum)
+    }
+}

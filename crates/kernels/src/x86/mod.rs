@@ -30,6 +30,7 @@ macro_rules! instantiate {
             f32_to_f16(input: &[f32], output: &mut [f16]) -> () = canonical::f32_to_f16::<$block>;
             bit_hamming(a: &[u8], b: &[u8]) -> u64 = bits::hamming;
             bit_jaccard_counts(a: &[u8], b: &[u8]) -> BitCounts = bits::jaccard_counts;
+            code4_dot(query: &[i8], code: &[u8]) -> i32 = dot_of_nibbles;
         );
 
         pub(crate) static TABLE: Kernels = Kernels {
@@ -52,6 +53,7 @@ macro_rules! instantiate {
             f32_to_f16,
             bit_hamming,
             bit_jaccard_counts,
+            code4_dot,
         };
     };
     (@functions $features:literal;
@@ -68,6 +70,18 @@ macro_rules! instantiate {
             }
         )*
     };
+}
+
+/// Asks for the cache lines of `bytes`.
+#[inline(always)]
+pub(crate) fn prefetch(bytes: &[u8]) {
+    for line in bytes.chunks(64) {
+        // SAFETY: every x86-64 CPU has SSE, and a prefetch of any address is harmless.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
+        }
+    }
 }
 
 pub(crate) mod avx2;
