@@ -12,7 +12,7 @@ CREATE INDEX ON wide USING ivfflat (h16000 halfvec_ip_ops);
 CREATE INDEX ON wide USING ivfflat (b64000 bit_hamming_ops);
 SELECT count(*) AS indexes FROM pg_index WHERE indrelid = 'wide'::regclass;
 INSERT INTO wide SELECT array_fill(i, ARRAY[2000]), array_fill(i, ARRAY[16000]), array_fill(i, ARRAY[16000]), i::bit(64000)
-FROM generate_series(1, 200) AS i;
+FROM generate_series(1, 20) AS i;
 REINDEX TABLE wide;
 SELECT index, finding.* FROM (SELECT indexrelid::regclass AS index FROM pg_index WHERE indrelid = 'wide'::regclass) AS index,
     pgnear_index_check(index) AS finding;
