@@ -64,7 +64,8 @@ pub fn run(options: &Options) -> Result<()> {
             };
             let verdict = match group.goal {
                 None => "",
-                Some(goal) if ratio.median <= goal => "met",
+                // To the two digits that are shown.
+                Some(goal) if (100.0 * ratio.median).round() <= 100.0 * goal => "met",
                 Some(_) => "missed",
             };
             printed.row([
