@@ -4,10 +4,12 @@
 //! * [`store`]: the seam an algorithm works through: reading pages, and atomic records of pages.
 //! * [`memory`]: the memory twin of the seam, which keeps its log and polices its rules.
 //! * [`ivfflat`]: inverted lists of whole vectors.
+//! * [`hnsw`]: a neighbour graph over short codes.
 #![deny(unsafe_code)]
 
 mod alloc;
 pub mod error;
+pub mod hnsw;
 pub mod ivfflat;
 pub mod memory;
 pub mod page;

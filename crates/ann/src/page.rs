@@ -53,6 +53,14 @@ pub enum Kind {
     /// Continues an entry wider than a page.
     Cont = 5,
     Free = 6,
+    /// What changes about an index as a whole.
+    State = 7,
+    /// Records of a graph's nodes.
+    Record = 8,
+    /// Vectors of a graph's nodes.
+    Vector = 9,
+    /// Entry points of a graph.
+    Entry = 10,
 }
 
 impl Kind {
@@ -64,6 +72,10 @@ impl Kind {
             4 => Kind::List,
             5 => Kind::Cont,
             6 => Kind::Free,
+            7 => Kind::State,
+            8 => Kind::Record,
+            9 => Kind::Vector,
+            10 => Kind::Entry,
             _ => return None,
         })
     }

@@ -49,6 +49,12 @@ pub trait Store {
     /// up afresh, since the index may have grown).
     fn read(&self, block: u32) -> Result<Self::Read<'_>, Error>;
 
+    /// Says that bytes of a page are going to be read soon, from offset `at` of the page on. Only a
+    /// hint that reads nothing and locks nothing; by default nothing happens.
+    fn prefetch(&self, block: u32, at: usize, bytes: usize) {
+        let _ = (block, at, bytes);
+    }
+
     /// Starts a record.
     fn begin(&self) -> Self::Txn<'_>;
 

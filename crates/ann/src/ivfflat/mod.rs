@@ -25,4 +25,5 @@ pub use meta::{IndexSpec, Meta};
 pub use order::lock_order;
 pub use scan::{Hit, Scan, ScanOptions, ScanStats};
 pub use search::Query;
+pub(crate) use search::{from_sortable, sortable};
 pub use vacuum::{VacuumStats, bulk_delete, cleanup};

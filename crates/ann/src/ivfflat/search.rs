@@ -175,7 +175,7 @@ impl Scorer {
 }
 
 /// A number that sorts as `key` does among `float8` values: NaN after everything else.
-pub(super) fn sortable(key: f64) -> u64 {
+pub(crate) fn sortable(key: f64) -> u64 {
     if key.is_nan() {
         return u64::MAX;
     }
@@ -188,7 +188,7 @@ pub(super) fn sortable(key: f64) -> u64 {
 }
 
 /// The inverse of [`sortable`].
-pub(super) fn from_sortable(sortable: u64) -> f64 {
+pub(crate) fn from_sortable(sortable: u64) -> f64 {
     if sortable == u64::MAX {
         f64::NAN
     } else if sortable >> 63 == 1 {

@@ -1,0 +1,37 @@
+//! A neighbour graph over short codes: see `README.md` beside this file.
+
+mod beam;
+mod build;
+mod centre;
+mod check;
+mod cost;
+mod entries;
+mod graph;
+mod insert;
+mod layout;
+mod meta;
+mod near;
+mod order;
+mod record;
+mod refresh;
+mod scan;
+mod search;
+mod select;
+mod space;
+mod state;
+mod table;
+mod vacuum;
+
+pub use build::{BuildStats, Builder, build_bytes};
+pub use centre::Centre;
+pub use check::{Finding, TidState, check};
+pub use cost::{CostFigures, CostInput, estimate};
+pub use insert::insert;
+pub use layout::{
+    MAX_BITS, MAX_DIMS, MAX_EF_CONSTRUCTION, MAX_M, MAX_NODES, MIN_EF_CONSTRUCTION, MIN_M,
+};
+pub use meta::{IndexSpec, Meta};
+pub use order::lock_order;
+pub use scan::{Hit, Iterative, Scan, ScanOptions, ScanStats};
+pub use space::{Query, query_from_payload};
+pub use vacuum::{VacuumStats, bulk_delete, cleanup};

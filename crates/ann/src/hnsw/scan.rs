@@ -1,0 +1,224 @@
+//! Scanning: rows leave in the exact order of the operator among those found.
+
+use std::collections::{HashSet, VecDeque};
+
+use super::meta::Meta;
+use super::record::with_vector;
+use super::search::Search;
+use super::space::{Aligned, Encoder, Exact, Query, Scorer, check_query};
+use crate::alloc;
+use crate::error::Error;
+use crate::ivfflat;
+pub use crate::ivfflat::Hit;
+use crate::row::Tid;
+use crate::store::Store;
+
+/// What happens when the rows found first are used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Iterative {
+    /// The scan ends.
+    Off,
+    /// It goes on; rows of a later round may be nearer than those of an earlier one.
+    Relaxed,
+    /// It goes on; rows nearer than one handed out already are left out. So that these are few, the
+    /// farther half of what was found waits for what the next round finds.
+    Strict,
+}
+
+/// How far a scan goes.
+#[derive(Debug, Clone, Copy)]
+pub struct ScanOptions {
+    /// Rows of a round: without `iterative`, most rows of the scan.
+    pub ef_search: u32,
+    pub iterative: Iterative,
+    /// An iterative scan begins no further round when it has met so many rows.
+    pub max_scan_tuples: u64,
+    /// Nor when it takes so many bytes.
+    pub memory: usize,
+}
+
+/// What a scan did so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ScanStats {
+    /// Nodes met, most of them scored by their codes.
+    pub met: u64,
+    /// Nodes whose neighbours were looked at.
+    pub expanded: u64,
+    /// Exact distances computed.
+    pub exact: u64,
+    pub rounds: u64,
+}
+
+/// A scan. It holds no lock between calls.
+pub struct Scan {
+    meta: Meta,
+    exact: Exact,
+    search: Search,
+    options: ScanOptions,
+    /// Rows to hand out.
+    hits: VecDeque<Found>,
+    /// Rows that wait for the next round.
+    waiting: Vec<Found>,
+    vector: Aligned,
+    handed_out: HashSet<u64>,
+    /// The key of the last row handed out.
+    last: u64,
+    stats: ScanStats,
+    done: bool,
+}
+
+/// A row found: in the order they are handed out.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Found {
+    /// See [`ivfflat::sortable`].
+    key: u64,
+    tid: Tid,
+}
+
+impl Scan {
+    /// A scan for the rows nearest to `query`.
+    ///
+    /// # Errors
+    /// [`Error::WrongDimensions`] and [`Error::Invalid`] where the query does not fit the index,
+    /// [`Error::OutOfMemory`].
+    pub fn new(meta: &Meta, query: Query, options: ScanOptions) -> Result<Scan, Error> {
+        check_query(meta.spec(), &query)?;
+        let mut exact = Exact::new(meta.spec())?;
+        exact.set(query.payload());
+        let scorer = Scorer::new(meta)?;
+        Ok(Scan {
+            search: Search::new(
+                meta,
+                scorer,
+                options.ef_search as usize,
+                options.iterative != Iterative::Off,
+            )?,
+            vector: Aligned::zeroed(meta.layout.vector)?,
+            meta: meta.clone(),
+            exact,
+            options,
+            hits: VecDeque::new(),
+            waiting: Vec::new(),
+            handed_out: HashSet::new(),
+            last: 0,
+            stats: ScanStats::default(),
+            done: false,
+        })
+    }
+
+    /// What the scan did so far.
+    pub fn stats(&self) -> ScanStats {
+        ScanStats {
+            met: self.search.visited.len() as u64,
+            expanded: self.search.expanded,
+            ..self.stats
+        }
+    }
+
+    /// The next row: by distance, then by place in the table; NaN last. `None` at the end. No row
+    /// is handed out twice.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::OutOfMemory`], [`Error::Interrupted`], [`Error::Io`].
+    pub fn next(&mut self, store: &impl Store) -> Result<Option<Hit>, Error> {
+        loop {
+            while let Some(found) = self.hits.pop_front() {
+                if self.options.iterative == Iterative::Strict && found.key < self.last {
+                    continue;
+                }
+                self.handed_out
+                    .try_reserve(1)
+                    .map_err(|_| Error::OutOfMemory {
+                        bytes: self.handed_out.len().saturating_mul(16),
+                    })?;
+                if !self.handed_out.insert(found.tid.to_u64()) {
+                    continue;
+                }
+                self.last = found.key;
+                let key = ivfflat::from_sortable(found.key);
+                return Ok(Some(Hit {
+                    tid: found.tid,
+                    distance: self.exact.distance(key),
+                }));
+            }
+            if self.done {
+                return Ok(None);
+            }
+            self.round(store)?;
+        }
+    }
+
+    /// Finds more rows, or is done.
+    fn round(&mut self, store: &impl Store) -> Result<(), Error> {
+        let layout = &self.meta.layout;
+        let width = self.options.ef_search.max(1) as usize;
+        if self.stats.rounds == 0 {
+            let mut encoder = Encoder::read(store, &self.meta)?;
+            (self.search.scorer).set_vector(&mut encoder, self.exact.vector());
+            self.search.run(store, layout, width)?;
+            self.done = self.options.iterative == Iterative::Off;
+        } else if self.is_over() {
+            self.done = true;
+            self.hits = std::mem::take(&mut self.waiting).into();
+            return Ok(());
+        } else {
+            self.search.resume(store, layout, width)?;
+        }
+        self.stats.rounds += 1;
+        // Where the graph leads to no more: rows that no path leads to, one after the other.
+        while !self.search.beam.is_full() && self.search.sweep(store, layout)? {}
+        if self.search.beam.items().is_empty() {
+            self.done = true;
+        }
+        self.measure(store)
+    }
+
+    fn is_over(&self) -> bool {
+        let kept = self.search.discarded.as_ref().map_or(0, Vec::len);
+        let bytes = 8 * (self.search.visited.len() + kept) + 16 * self.handed_out.len();
+        self.search.visited.len() as u64 >= self.options.max_scan_tuples
+            || bytes >= self.options.memory
+    }
+
+    /// Computes the exact distances of the rows of the beam.
+    fn measure(&mut self, store: &impl Store) -> Result<(), Error> {
+        let layout = &self.meta.layout;
+        let items = self.search.beam.items();
+        let mut found = std::mem::take(&mut self.waiting);
+        let before = found.len();
+        alloc::reserve(&mut found, items.len())?;
+        for (at, item) in items.iter().enumerate() {
+            // Far enough ahead for the bytes to arrive.
+            if let Some(later) = items.get(at + 4)
+                && layout.vector > 0
+            {
+                let (block, at) = layout.vector_place(later.node());
+                let bytes = layout.vector.min(layout.body - at);
+                store.prefetch(block, crate::page::HEADER + at, bytes);
+            }
+            let exact = &self.exact;
+            let hit = with_vector(
+                store,
+                layout,
+                item.node(),
+                &mut self.vector,
+                |tid, vector| Found {
+                    key: ivfflat::sortable(exact.key(vector)),
+                    tid,
+                },
+            )?;
+            found.extend(hit);
+            if at % 64 == 63 {
+                store.check_interrupts()?;
+            }
+        }
+        self.stats.exact += (found.len() - before) as u64;
+        found.sort_unstable();
+        if self.options.iterative == Iterative::Strict && !self.done {
+            self.waiting = alloc::copied(&found[found.len().div_ceil(2)..])?;
+            found.truncate(found.len().div_ceil(2));
+        }
+        self.hits = found.into();
+        Ok(())
+    }
+}

@@ -1,0 +1,84 @@
+//! Inserting row by row.
+
+use pgnear_ann::Element;
+use pgnear_ann::hnsw::{self, Iterative, Meta};
+use pgnear_kernels::Metric;
+
+use crate::world::*;
+
+#[test]
+fn an_index_grown_row_by_row_finds_what_a_built_one_does() {
+    for spec in all_specs() {
+        let rows = rows(&spec, 2500, 1);
+        let store = build(&spec, &Rows::new(), 8192);
+        let meta = Meta::read(&store).unwrap();
+        for (tid, row) in &rows {
+            hnsw::insert(&store, &meta, *tid, row).unwrap();
+        }
+        assert_eq!(harm(&store), [] as [String; 0], "{spec:?}");
+        let built = recall(&spec, &build(&spec, &rows, 8192), &rows, 40);
+        let grown = recall(&spec, &store, &rows, 40);
+        assert!(grown > built - 0.03, "{spec:?}: {grown}, built {built}");
+        let query = Source::new(&spec, 3).row();
+        assert!(
+            everything(&store, &query).iter().eq(rows.keys()),
+            "{spec:?}"
+        );
+    }
+}
+
+#[test]
+fn rows_of_any_width_are_inserted_on_small_pages() {
+    for spec in small_specs() {
+        let rows = rows(&spec, 600, 1);
+        let (first, later): (Rows, Rows) =
+            (rows.clone().into_iter()).partition(|(t, _)| t.block < 3);
+        let store = build(&spec, &first, SMALL_PAGE);
+        let meta = Meta::read(&store).unwrap();
+        for (tid, row) in &later {
+            hnsw::insert(&store, &meta, *tid, row).unwrap();
+        }
+        assert_eq!(harm(&store), [] as [String; 0], "{spec:?}");
+        let query = Source::new(&spec, 3).row();
+        let found = search(&store, &query, options(600, Iterative::Off));
+        assert_eq!(found, brute_force(&spec, &rows, &query), "{spec:?}");
+    }
+}
+
+#[test]
+fn entry_points_follow_the_rows() {
+    // Rows elsewhere than those the index was built of.
+    let spec = spec(Element::F32, Metric::L2, 16);
+    let store = build(&spec, &rows(&spec, 600, 1), 8192);
+    let meta = Meta::read(&store).unwrap();
+    let mut source = Source::new(&spec, 2);
+    let mut far = Rows::new();
+    for n in 600..4000 {
+        let mut floats: Vec<f32> = bytemuck::pod_collect_to_vec(&source.row());
+        floats.iter_mut().for_each(|x| *x += 1.5);
+        let row: Vec<u8> = bytemuck::cast_slice(&floats).to_vec();
+        hnsw::insert(&store, &meta, tid(n), &row).unwrap();
+        far.insert(tid(n), row);
+    }
+    assert_eq!(harm(&store), [] as [String; 0]);
+    let mut found = 0;
+    for (_, row) in far.iter().step_by(50) {
+        let hits = search(&store, row, options(40, Iterative::Off));
+        let truth = brute_force(&spec, &far, row);
+        found += hits
+            .iter()
+            .take(10)
+            .filter(|hit| truth[..10].contains(hit))
+            .count();
+    }
+    assert!(found > 640, "{found} of 680");
+}
+
+#[test]
+fn a_row_that_does_not_fit_is_refused_and_leaves_nothing() {
+    let spec = spec(Element::F32, Metric::L2, 16);
+    let store = build(&spec, &rows(&spec, 60, 1), 8192);
+    let meta = Meta::read(&store).unwrap();
+    assert!(hnsw::insert(&store, &meta, tid(99), &[0; 60]).is_err());
+    assert_eq!(store.records(), 0);
+}

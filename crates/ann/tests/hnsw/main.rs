@@ -1,0 +1,10 @@
+//! hnsw on the memory twin.
+
+mod build;
+mod corruption;
+mod crash;
+mod insert;
+mod others;
+mod search;
+mod vacuum;
+mod world;
