@@ -26,8 +26,8 @@ pub struct Finding {
     pub block: u32,
     /// The node, where it is about one.
     pub node: Option<u32>,
-    /// `meta`, `header`, `kind`, `state`, `record`, `link`, `vector`, `code`, `tid`, `free`,
-    /// `entry`; and without harm `dangling`, `unreached`, `unfinished` and `leaked`.
+    /// `meta`, `header`, `kind`, `state`, `centre`, `record`, `link`, `vector`, `code`, `tid`,
+    /// `free`, `entry`; and without harm `dangling`, `unreached`, `unfinished` and `leaked`.
     pub kind: &'static str,
     pub message: Cow<'static, str>,
 }
@@ -167,9 +167,16 @@ impl<S: Store> Checker<'_, S> {
         state: &State,
         heap: &mut dyn FnMut(Tid) -> TidState,
     ) -> Result<(), Error> {
+        let encoder = match Encoder::read(self.store, meta) {
+            Ok(encoder) => Some(encoder),
+            Err(error) => {
+                self.stop_or_report(error, NO_BLOCK, "centre")?;
+                None
+            }
+        };
         let mut nodes = Nodes {
             meta,
-            encoder: Encoder::read(self.store, meta)?,
+            encoder,
             blob: Aligned::zeroed(meta.layout.blob)?,
             vector: Aligned::zeroed(meta.layout.vector)?,
             states: alloc::filled(NodeState::Empty, state.next_node as usize)?,
@@ -210,7 +217,7 @@ impl<S: Store> Checker<'_, S> {
         let record = Record::open(layout, &page, node)?;
         let (state, tid) = (record.state(), record.tid());
         nodes.states[node as usize] = state;
-        let has_blob = layout.code != CodeKind::Plain;
+        let has_blob = layout.code != CodeKind::Plain && nodes.encoder.is_some();
         if has_blob {
             nodes.blob.as_mut_slice().copy_from_slice(record.blob());
         }
@@ -248,14 +255,16 @@ impl<S: Store> Checker<'_, S> {
             nodes.tids.push((tid.to_u64(), node));
         }
         let mut fresh = Aligned::zeroed(layout.blob)?;
-        let encoder = &mut nodes.encoder;
+        let encoder = nodes.encoder.as_mut();
         let row = with_vector(
             self.store,
             layout,
             node,
             &mut nodes.vector,
             |tid, payload| {
-                encoder.encode(payload, fresh.as_mut_slice());
+                if let Some(encoder) = encoder {
+                    encoder.encode(payload, fresh.as_mut_slice());
+                }
                 tid
             },
         )?;
@@ -422,7 +431,8 @@ fn neighbours(store: &impl Store, layout: &Layout, node: u32) -> Result<Vec<u32>
 /// What is carried along from node to node.
 struct Nodes<'m> {
     meta: &'m Meta,
-    encoder: Encoder,
+    /// `None` where the centre can't be read: then codes are not compared.
+    encoder: Option<Encoder>,
     blob: Aligned,
     vector: Aligned,
     states: Vec<NodeState>,

@@ -49,7 +49,8 @@ pub fn insert(store: &impl Store, meta: &Meta, tid: Tid, payload: &[u8]) -> Resu
     let (node, state) = insertion.write(&neighbours)?;
     let back = diverse.max(layout.degree / 2).min(neighbours.len());
     let mut links = Links::new(meta)?;
-    for (at, target) in neighbours[..back].iter().enumerate() {
+    let targets = neighbours[..back].iter().filter(|near| **near != node);
+    for (at, target) in targets.enumerate() {
         store.check_interrupts()?;
         links.enter(store, *target, node, insertion.blob, at == 0)?;
     }
@@ -133,7 +134,8 @@ impl<S: Store> Insertion<'_, S> {
             };
             let mut record = RecordMut::open(layout, txn.page_mut(record_slot), node)?;
             record.set_row(row_state, self.tid, self.blob);
-            record.set_neighbours(neighbours.iter().copied());
+            // A neighbour found may have been removed and freed, and be this very node now.
+            record.set_neighbours(neighbours.iter().copied().filter(|near| *near != node));
             if at_once {
                 for number in 0..parts {
                     self.write_part(&mut txn, node, number, vector.as_slice())?;

@@ -53,9 +53,12 @@ fn removed_rows_are_gone_at_once_and_all_others_stay() {
             assert_eq!(stats.free_nodes, (all.len() - kept.len()) as u64);
         }
         assert_eq!(count(&store, "dangling"), 0, "{spec:?}");
-        let fresh = recall(&spec, &build(&spec, &kept, page), &kept, 60);
-        let found = recall(&spec, &store, &kept, 60);
-        assert!(found > fresh - 0.03, "{spec:?}: {found}, fresh {fresh}");
+        // With very short lists recall is a matter of chance.
+        if spec.m > 3 {
+            let fresh = recall(&spec, &build(&spec, &kept, page), &kept, 60);
+            let found = recall(&spec, &store, &kept, 60);
+            assert!(found > fresh - 0.01, "{spec:?}: {found}, fresh {fresh}");
+        }
     }
 }
 
