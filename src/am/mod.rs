@@ -2,3 +2,4 @@
 
 mod check;
 mod ivfflat;
+mod pgvector_hnsw;

@@ -46,6 +46,16 @@ impl<'rel> Builds<'rel> {
         self.index.bulk_writer(pg_sys::ForkNumber::MAIN_FORKNUM)
     }
 
+    /// Rows that the table can have at most, by its pages.
+    pub fn most_rows(&self) -> usize {
+        const MOST_ROWS_A_PAGE: usize = super::store::PAGE_SIZE / 28; // line pointer and tuple header
+        // SAFETY: the heap is open.
+        let blocks = unsafe {
+            pg_sys::RelationGetNumberOfBlocksInFork(self.heap, pg_sys::ForkNumber::MAIN_FORKNUM)
+        };
+        blocks as usize * MOST_ROWS_A_PAGE
+    }
+
     /// `maintenance_work_mem` in bytes.
     pub fn memory_limit(&self) -> usize {
         // SAFETY: a setting, read on the backend's thread.

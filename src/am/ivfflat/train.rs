@@ -23,8 +23,11 @@ const MIN_SAMPLES: usize = 10_000;
 
 /// Chooses the centroids by k-means over a sample of the table.
 pub fn train(spec: &IndexSpec, builds: &mut Builds<'_>) -> Result<Centroids, AmError> {
-    let wanted = (spec.lists as usize * SAMPLES_PER_LIST).max(MIN_SAMPLES);
     let limit = builds.memory_limit();
+    let least = (spec.lists as usize * SAMPLES_PER_LIST).min(builds.most_rows());
+    // More than that where it fits.
+    let fits = Samples::most(spec, limit);
+    let wanted = least.max(MIN_SAMPLES.min(fits));
     let needed = Samples::bytes(spec, wanted);
     if needed > limit {
         return Err(value_error(
@@ -82,6 +85,12 @@ impl Samples {
         (wanted + 3 * spec.lists as usize) * row + wanted * 64
     }
 
+    /// The most samples whose k-means takes up to `memory` bytes.
+    fn most(spec: &IndexSpec, memory: usize) -> usize {
+        let fixed = Self::bytes(spec, 0);
+        memory.saturating_sub(fixed) / (Self::bytes(spec, 1) - fixed)
+    }
+
     /// An empty sample that keeps up to `wanted` rows.
     pub fn new(spec: &IndexSpec, wanted: usize) -> Self {
         Samples {
@@ -96,6 +105,28 @@ impl Samples {
             floats: Vec::new(),
             bits: Vec::new(),
         }
+    }
+
+    fn equal_centroids(&self, spec: &IndexSpec) -> Result<Centroids, AmError> {
+        let len = spec.lists as usize * self.width;
+        if self.element == Element::Bit {
+            let mut data = Vec::new();
+            grow(&mut data, len)?;
+            return Ok(Centroids::Bits {
+                bytes_each: self.width,
+                data,
+            });
+        }
+        let mut data = Vec::new();
+        grow(&mut data, len)?;
+        // Of unit length, as the metrics that compare directions want it.
+        data.iter_mut()
+            .step_by(self.width)
+            .for_each(|first| *first = 1.0);
+        Ok(Centroids::Float {
+            dims: spec.dims,
+            data,
+        })
     }
 
     fn held_bytes(&self) -> usize {
@@ -133,9 +164,9 @@ impl Samples {
         Ok(())
     }
 
-    /// k-means over the sample; random centroids where it is empty. What it needs beside the
+    /// k-means over the sample; where it is empty, centroids that are all equal: then every row
+    /// goes to the first list, which every search reads, and none is missed until a rebuild. What it needs beside the
     /// sample fits the rest of `memory` bytes.
-
     pub fn train(
         self,
         spec: &IndexSpec,
@@ -143,6 +174,9 @@ impl Samples {
         memory: usize,
         poll: &mut dyn FnMut(&Progress) -> Result<(), Error>,
     ) -> Result<Centroids, AmError> {
+        if self.count() == 0 {
+            return self.equal_centroids(spec);
+        }
         let (cancel, progress) = (CancelFlag::new(), Progress::new());
         let budget = &MemoryBudget::new(memory.saturating_sub(self.held_bytes()));
         let mut job = Job {
