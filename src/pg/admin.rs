@@ -33,7 +33,14 @@ impl OpenIndex {
             } else {
                 pg_sys::ShareLock
             } as pg_sys::LOCKMODE;
-            let table_oid = pg_sys::IndexGetRelation(oid, true);
+            // A partitioned index has no pages of its own.
+            let is_index =
+                pg_sys::get_rel_relkind(oid) == pg_sys::RELKIND_INDEX as std::ffi::c_char;
+            let table_oid = if is_index {
+                pg_sys::IndexGetRelation(oid, true)
+            } else {
+                pg_sys::InvalidOid
+            };
             let name = pg_sys::get_rel_name(oid);
             let name = if name.is_null() {
                 oid.to_u32().to_string()

@@ -122,7 +122,7 @@ fn main() -> Result<(), Box<dyn StdError>> {
     let start = cpu_seconds();
     let pairs = 100;
     for row in base.chunks_exact(dims).take(pairs) {
-        std::hint::black_box(hnsw::query_from_payload(&spec, bytemuck::cast_slice(row))?);
+        std::hint::black_box(hnsw::Query::from_payload(&spec, bytemuck::cast_slice(row))?);
         std::hint::black_box(Meta::read(&pages)?);
     }
     println!(

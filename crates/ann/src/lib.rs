@@ -13,6 +13,7 @@ pub mod hnsw;
 pub mod ivfflat;
 pub mod memory;
 pub mod page;
+pub mod query;
 pub mod row;
 pub mod store;
 

@@ -41,3 +41,19 @@ impl Element {
         }
     }
 }
+
+/// A row found, and its distance as the operator gives it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Hit {
+    pub tid: Tid,
+    pub distance: f64,
+}
+
+/// What the table says of a row that the index leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TidState {
+    /// There is a row, dead or alive.
+    Ok,
+    /// There is no such place in the table.
+    Missing,
+}

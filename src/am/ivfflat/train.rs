@@ -27,7 +27,7 @@ pub fn train(spec: &IndexSpec, builds: &mut Builds<'_>) -> Result<Centroids, AmE
     let least = (spec.lists as usize * SAMPLES_PER_LIST).min(builds.most_rows());
     // More than that where it fits.
     let fits = Samples::most(spec, limit);
-    let wanted = least.max(MIN_SAMPLES.min(fits));
+    let wanted = least.max(MIN_SAMPLES.min(fits)).min(builds.most_rows());
     let needed = Samples::bytes(spec, wanted);
     if needed > limit {
         return Err(value_error(
@@ -82,13 +82,15 @@ impl Samples {
             Element::F32 | Element::F16 => 4 * spec.dims as usize,
             Element::Bit => spec.element.bytes(spec.dims),
         };
-        (wanted + 3 * spec.lists as usize) * row + wanted * 64
+        // Without samples there is nothing to compute: the centroids alone.
+        let centroids = if wanted == 0 { 1 } else { 3 } * spec.lists as usize;
+        (wanted + centroids) * row + wanted * 64
     }
 
     /// The most samples whose k-means takes up to `memory` bytes.
     fn most(spec: &IndexSpec, memory: usize) -> usize {
-        let fixed = Self::bytes(spec, 0);
-        memory.saturating_sub(fixed) / (Self::bytes(spec, 1) - fixed)
+        let sample = Self::bytes(spec, 2) - Self::bytes(spec, 1);
+        memory.saturating_sub(Self::bytes(spec, 1) - sample) / sample
     }
 
     /// An empty sample that keeps up to `wanted` rows.

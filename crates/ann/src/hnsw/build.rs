@@ -133,7 +133,7 @@ impl<'w, 'b, W: BulkWriter> Builder<'w, 'b, W> {
     /// Those of the writer; [`Error::WrongDimensions`]; [`Error::OutOfMemory`] where the budget is
     /// used up; [`Error::TooLarge`] where the index is full.
     pub fn push(&mut self, tid: Tid, payload: &[u8]) -> Result<(), Error> {
-        super::space::check_length(self.meta.spec(), payload)?;
+        crate::query::check_length(self.meta.spec(), payload)?;
         let node = self.blobs.len() as u32;
         if node >= self.meta.layout.max_nodes() {
             return Err(Error::TooLarge {

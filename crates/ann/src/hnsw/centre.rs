@@ -6,10 +6,11 @@
 
 use super::layout::{CENTRE_BLOCK, Layout};
 use super::meta::IndexSpec;
-use super::space::{check_length, widen};
+use super::space::widen;
 use crate::alloc;
 use crate::error::Error;
 use crate::page::{Kind, NO_OWNER, PageMut, PageView};
+use crate::query::check_length;
 use crate::row::Element;
 use crate::store::Store;
 use pgnear_kernels::Metric;

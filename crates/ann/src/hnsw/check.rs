@@ -14,9 +14,9 @@ use super::table;
 use super::vacuum::pages;
 use crate::alloc;
 use crate::error::Error;
-pub use crate::ivfflat::TidState;
 use crate::page::{Kind, Page, u32_at};
 use crate::row::Tid;
+use crate::row::TidState;
 use crate::store::{NO_BLOCK, Store};
 
 /// Something that is not as it should be.

@@ -8,11 +8,12 @@ use super::near::Near;
 use super::record::{NodeState, Record, RecordMut, ensure_kind, vector_parts, write_vector};
 use super::refresh;
 use super::search::Search;
-use super::space::{Aligned, Encoder, Scorer, check_length};
+use super::space::{Aligned, Encoder, Scorer};
 use super::state::{NO_NODE, State};
 use crate::alloc;
 use crate::error::Error;
 use crate::page::{Kind, PageMut};
+use crate::query::check_length;
 use crate::row::Tid;
 use crate::store::{MAX_RECORD_PAGES, Store, Txn};
 

@@ -5,6 +5,7 @@ use pgnear_kernels::Metric;
 use super::layout::Layout;
 use crate::error::Error;
 use crate::page::{self, Kind, NO_OWNER, PageMut, PageView, put_u16, put_u32, u16_at, u32_at};
+use crate::query::Shape;
 use crate::row::Element;
 use crate::store::Store;
 
@@ -31,6 +32,16 @@ pub struct IndexSpec {
     pub ef_construction: u16,
     /// Seed of the rotation and of the order of a build, so that a rebuild repeats.
     pub seed: u64,
+}
+
+impl Shape for IndexSpec {
+    fn element(&self) -> Element {
+        self.element
+    }
+
+    fn dims(&self) -> u32 {
+        self.dims
+    }
 }
 
 /// An index as its meta page describes it.

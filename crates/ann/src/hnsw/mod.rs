@@ -22,9 +22,11 @@ mod state;
 mod table;
 mod vacuum;
 
+pub use crate::query::Query;
+pub use crate::row::{Hit, TidState};
 pub use build::{BuildStats, Builder, build_bytes};
 pub use centre::Centre;
-pub use check::{Finding, TidState, check};
+pub use check::{Finding, check};
 pub use cost::{CostFigures, CostInput, estimate};
 pub use insert::insert;
 pub use layout::{
@@ -32,6 +34,5 @@ pub use layout::{
 };
 pub use meta::{IndexSpec, Meta};
 pub use order::lock_order;
-pub use scan::{Hit, Iterative, Scan, ScanOptions, ScanStats};
-pub use space::{Query, query_from_payload};
+pub use scan::{Iterative, Scan, ScanOptions, ScanStats};
 pub use vacuum::{VacuumStats, bulk_delete, cleanup};

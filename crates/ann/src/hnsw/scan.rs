@@ -5,11 +5,11 @@ use std::collections::{HashSet, VecDeque};
 use super::meta::Meta;
 use super::record::with_vector;
 use super::search::Search;
-use super::space::{Aligned, Encoder, Exact, Query, Scorer, check_query};
+use super::space::{Aligned, Encoder, Exact, Scorer};
 use crate::alloc;
 use crate::error::Error;
-use crate::ivfflat;
-pub use crate::ivfflat::Hit;
+use crate::query::{Query, from_sortable, sortable};
+use crate::row::Hit;
 use crate::row::Tid;
 use crate::store::Store;
 
@@ -24,6 +24,10 @@ pub enum Iterative {
     /// farther half of what was found waits for what the next round finds.
     Strict,
 }
+
+/// Codes are not exact: with so many rows more than asked for, those at the edge are decided by
+/// exact distances too, and a search of a small width finds what one over vectors does.
+const MARGIN: usize = 10;
 
 /// How far a scan goes.
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +74,7 @@ pub struct Scan {
 /// A row found: in the order they are handed out.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Found {
-    /// See [`ivfflat::sortable`].
+    /// See [`sortable`].
     key: u64,
     tid: Tid,
 }
@@ -82,7 +86,7 @@ impl Scan {
     /// [`Error::WrongDimensions`] and [`Error::Invalid`] where the query does not fit the index,
     /// [`Error::OutOfMemory`].
     pub fn new(meta: &Meta, query: Query, options: ScanOptions) -> Result<Scan, Error> {
-        check_query(meta.spec(), &query)?;
+        query.check(meta.spec())?;
         let mut exact = Exact::new(meta.spec())?;
         exact.set(query.payload());
         let scorer = Scorer::new(meta)?;
@@ -90,7 +94,7 @@ impl Scan {
             search: Search::new(
                 meta,
                 scorer,
-                options.ef_search as usize,
+                options.ef_search as usize + MARGIN,
                 options.iterative != Iterative::Off,
             )?,
             vector: Aligned::zeroed(meta.layout.vector)?,
@@ -135,7 +139,7 @@ impl Scan {
                     continue;
                 }
                 self.last = found.key;
-                let key = ivfflat::from_sortable(found.key);
+                let key = from_sortable(found.key);
                 return Ok(Some(Hit {
                     tid: found.tid,
                     distance: self.exact.distance(key),
@@ -151,7 +155,8 @@ impl Scan {
     /// Finds more rows, or is done.
     fn round(&mut self, store: &impl Store) -> Result<(), Error> {
         let layout = &self.meta.layout;
-        let width = self.options.ef_search.max(1) as usize;
+        let rows = self.options.ef_search.max(1) as usize;
+        let width = rows + MARGIN;
         if self.stats.rounds == 0 {
             let mut encoder = Encoder::read(store, &self.meta)?;
             (self.search.scorer).set_vector(&mut encoder, self.exact.vector());
@@ -170,7 +175,11 @@ impl Scan {
         if self.search.beam.items().is_empty() {
             self.done = true;
         }
-        self.measure(store)
+        self.measure(store)?;
+        if self.options.iterative == Iterative::Off {
+            self.hits.truncate(rows);
+        }
+        Ok(())
     }
 
     fn is_over(&self) -> bool {
@@ -203,7 +212,7 @@ impl Scan {
                 item.node(),
                 &mut self.vector,
                 |tid, vector| Found {
-                    key: ivfflat::sortable(exact.key(vector)),
+                    key: sortable(exact.key(vector)),
                     tid,
                 },
             )?;

@@ -24,54 +24,8 @@ use super::layout::{CodeKind, Layout};
 use super::meta::{IndexSpec, Meta};
 use crate::alloc;
 use crate::error::Error;
-use crate::ivfflat;
-pub use crate::ivfflat::Query;
 use crate::row::Element;
 use crate::store::Store;
-
-/// The query of a scan, from the bytes of a vector as the index stores them.
-///
-/// # Errors
-/// [`Error::WrongDimensions`] where the length is not that of the index's vectors,
-/// [`Error::OutOfMemory`].
-pub fn query_from_payload(spec: &IndexSpec, payload: &[u8]) -> Result<Query, Error> {
-    // The type of a query and its check are those of ivfflat, which looks at type and dimensions.
-    let same_type = ivfflat::IndexSpec {
-        element: spec.element,
-        metric: spec.metric,
-        dims: spec.dims,
-        lists: 1,
-        seed: 0,
-    };
-    Query::from_payload(&same_type, payload)
-}
-
-pub(super) fn check_query(spec: &IndexSpec, query: &Query) -> Result<(), Error> {
-    let element = match query {
-        Query::F32(_) => Element::F32,
-        Query::F16(_) => Element::F16,
-        Query::Bit(_) => Element::Bit,
-    };
-    if element != spec.element {
-        return Err(Error::Invalid("query has another type than the index"));
-    }
-    check_length(spec, query.payload())
-}
-
-pub(super) fn check_length(spec: &IndexSpec, payload: &[u8]) -> Result<(), Error> {
-    if payload.len() == spec.element.bytes(spec.dims) {
-        return Ok(());
-    }
-    let got = match spec.element {
-        Element::F32 => payload.len() / 4,
-        Element::F16 => payload.len() / 2,
-        Element::Bit => payload.len().saturating_mul(8),
-    };
-    Err(Error::WrongDimensions {
-        expected: spec.dims,
-        got: got.try_into().unwrap_or(u32::MAX),
-    })
-}
 
 /// Bytes as elements. Pages are aligned; what else comes along is copied where it is not.
 fn elements<T: bytemuck::Pod>(bytes: &[u8]) -> Cow<'_, [T]> {

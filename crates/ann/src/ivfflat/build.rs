@@ -5,10 +5,11 @@ use super::directory::DirectoryEntry;
 use super::entry::write_entry;
 use super::layout::DIRECTORY_ENTRY;
 use super::meta::{IndexSpec, Meta};
-use super::search::{check_length, norm_to_keep};
+use super::search::norm_to_keep;
 use crate::alloc;
 use crate::error::Error;
 use crate::page::{Kind, Link, NO_OWNER, PageMut};
+use crate::query::check_length;
 use crate::row::Tid;
 use crate::store::BulkWriter;
 

@@ -13,7 +13,7 @@ use crate::row::Tid;
 /// A row found: 16 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Candidate {
-    /// See [`super::search::sortable`].
+    /// See [`crate::query::sortable`].
     pub key: u64,
     block: u32,
     offset: u16,

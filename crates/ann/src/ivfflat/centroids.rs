@@ -7,10 +7,10 @@ use pgnear_kernels::{Kernels, Metric, kernels};
 
 use super::layout::Layout;
 use super::meta::{IndexSpec, Meta};
-use super::search::{Query, sortable};
 use crate::alloc;
 use crate::error::Error;
 use crate::page::{Kind, NO_OWNER, PageView};
+use crate::query::{Query, sortable};
 use crate::row::Element;
 use crate::store::Store;
 

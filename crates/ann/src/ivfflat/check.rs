@@ -10,21 +10,13 @@ use super::directory::DirectoryEntry;
 use super::entry::{Entries, open_linked, open_list_page};
 use super::layout::Layout;
 use super::meta::Meta;
-use super::search::{Query, norm_to_keep};
+use super::search::norm_to_keep;
 use crate::alloc;
 use crate::error::Error;
 use crate::page::{Kind, Link, Page, u16_at};
-use crate::row::{Element, Tid};
+use crate::query::Query;
+use crate::row::{Element, Tid, TidState};
 use crate::store::{NO_BLOCK, Store};
-
-/// What the table says of a row that the index leads to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TidState {
-    /// There is a row, dead or alive.
-    Ok,
-    /// There is no such place in the table.
-    Missing,
-}
 
 /// Something that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]

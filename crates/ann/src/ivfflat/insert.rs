@@ -6,9 +6,10 @@ use super::centroids::nearest_list;
 use super::directory::DirectoryEntry;
 use super::entry::{Entries, cont_parts, open_list_page, still_leads, write_entry};
 use super::meta::Meta;
-use super::search::{Query, norm_to_keep};
+use super::search::norm_to_keep;
 use crate::error::Error;
 use crate::page::{Kind, Link, PageMut, next_generation};
+use crate::query::Query;
 use crate::row::Tid;
 use crate::store::{Slot, Store, Txn};
 

@@ -5,6 +5,7 @@ use pgnear_kernels::Metric;
 use super::layout::Layout;
 use crate::error::Error;
 use crate::page::{self, Kind, NO_OWNER, PageMut, PageView, put_u16, put_u32, u16_at, u32_at};
+use crate::query::Shape;
 use crate::row::Element;
 use crate::store::Store;
 
@@ -30,6 +31,16 @@ pub struct IndexSpec {
     pub lists: u32,
     /// Seed of the k-means run, so that a rebuild repeats.
     pub seed: u64,
+}
+
+impl Shape for IndexSpec {
+    fn element(&self) -> Element {
+        self.element
+    }
+
+    fn dims(&self) -> u32 {
+        self.dims
+    }
 }
 
 /// An index as its meta page describes it.

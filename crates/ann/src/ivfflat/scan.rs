@@ -8,11 +8,12 @@ use super::centroids::{Nearness, for_each_run};
 use super::directory::DirectoryEntry;
 use super::entry::{Entries, Entry, WideHead, open_list_page, still_leads};
 use super::meta::Meta;
-use super::search::{Query, Scorer, from_sortable, sortable};
+use super::search::Scorer;
 use crate::alloc;
 use crate::error::Error;
 use crate::page::PageView;
-use crate::row::Tid;
+use crate::query::{Query, from_sortable, sortable};
+use crate::row::{Hit, Tid};
 use crate::store::Store;
 
 /// How far a scan goes.
@@ -27,13 +28,6 @@ pub struct ScanOptions {
     pub iterative: bool,
     /// Lists read in all rounds together, if `iterative`.
     pub max_probes: u32,
-}
-
-/// A row found, and its distance as the operator gives it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Hit {
-    pub tid: Tid,
-    pub distance: f64,
 }
 
 /// What a scan did so far.

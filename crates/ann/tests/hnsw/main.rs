@@ -4,6 +4,7 @@ mod build;
 mod corruption;
 mod crash;
 mod insert;
+mod oracle;
 mod others;
 mod search;
 mod vacuum;

@@ -131,7 +131,8 @@ fn an_iterative_scan_keeps_to_its_bounds() {
         };
         search(&store, &query, bounded).len()
     };
-    assert_eq!(rows_with(1, usize::MAX), 20);
+    let first = rows_with(1, usize::MAX);
+    assert!((20..40).contains(&first), "{first}");
     let some = rows_with(1000, usize::MAX);
     assert!((21..2000).contains(&some), "{some}");
     let less = rows_with(u64::MAX, 20_000);

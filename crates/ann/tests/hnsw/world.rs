@@ -182,7 +182,7 @@ pub fn options(ef_search: u32, iterative: Iterative) -> ScanOptions {
 }
 
 pub fn scan(meta: &Meta, query: &[u8], options: ScanOptions) -> Scan {
-    let query: Query = hnsw::query_from_payload(meta.spec(), query).unwrap();
+    let query: Query = Query::from_payload(meta.spec(), query).unwrap();
     Scan::new(meta, query, options).unwrap()
 }
 
