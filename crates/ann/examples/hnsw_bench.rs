@@ -13,6 +13,7 @@ use half::f16;
 use pgnear_ann::hnsw::{
     self, Builder, Centre, IndexSpec, Iterative, Meta, Query, Scan, ScanOptions, ScanStats,
 };
+use pgnear_ann::memory::MemoryWriter;
 use pgnear_ann::store::{Store, Txn};
 use pgnear_ann::{BulkWriter, Element, Error, Slot, Tid};
 use pgnear_device::{CancelFlag, MemoryBudget, Pool, Progress};
@@ -119,15 +120,62 @@ fn main() -> Result<(), Box<dyn StdError>> {
         );
     }
 
-    let start = cpu_seconds();
-    let pairs = 100;
-    for row in base.chunks_exact(dims).take(pairs) {
-        std::hint::black_box(hnsw::Query::from_payload(&spec, bytemuck::cast_slice(row))?);
-        std::hint::black_box(Meta::read(&pages)?);
+    writers(&spec, &base, dims)?;
+    Ok(())
+}
+
+/// Inserts into, and vacuums, an index over 20,000 rows on the memory twin, whose own bookkeeping is
+/// part of the figures.
+fn writers(spec: &IndexSpec, base: &[f32], dims: usize) -> Result<(), Box<dyn StdError>> {
+    let rows: Vec<&[f32]> = base.chunks_exact(dims).take(22_000).collect();
+    let (built, later) = rows.split_at(rows.len() * 10 / 11);
+    let budget = MemoryBudget::unlimited();
+    let mut centre = Centre::new(spec)?;
+    for row in built {
+        centre.add(bytemuck::cast_slice(row))?;
     }
+    let mut writer = MemoryWriter::new(PAGE);
+    let mut builder = Builder::new(&mut writer, spec, &centre, &budget)?;
+    for (n, row) in built.iter().enumerate() {
+        builder.push(tid(n), bytemuck::cast_slice(row))?;
+    }
+    let (pool, cancel, progress) = (Pool::new(1), CancelFlag::new(), Progress::new());
+    builder.finish(&mut Job {
+        pool: &pool,
+        budget: &budget,
+        cancel: &cancel,
+        progress: &progress,
+        poll: &mut || Ok(()),
+    })?;
+    let store = writer.into_store();
+    let meta = Meta::read(&store)?;
+    let (start, reads, records) = (cpu_seconds(), store.reads(), store.records());
+    for (n, row) in later.iter().enumerate() {
+        hnsw::insert(
+            &store,
+            &meta,
+            tid(built.len() + n),
+            bytemuck::cast_slice(row),
+        )?;
+    }
+    let count = later.len() as f64;
     println!(
-        "reading the meta page: {:.1} us",
-        (cpu_seconds() - start) / pairs as f64 * 1e6
+        "insert: {:.0} us, {:.0} pages read, {:.1} records a row",
+        (cpu_seconds() - start) / count * 1e6,
+        (store.reads() - reads) as f64 / count,
+        (store.records() - records) as f64 / count,
+    );
+    let (start, reads) = (cpu_seconds(), store.reads());
+    let mut is_dead = |tid: Tid| tid.offset.is_multiple_of(5);
+    let removed = hnsw::bulk_delete(&store, &meta, &mut is_dead, &mut |_, _| ())?.removed;
+    let marked = cpu_seconds() - start;
+    let stats = hnsw::cleanup(&store, &meta)?;
+    println!(
+        "vacuum of {removed} in {}: marking {marked:.2} s CPU, cleanup {:.2} s, {} lists repaired, {} pages read",
+        rows.len(),
+        cpu_seconds() - start - marked,
+        stats.repaired,
+        store.reads() - reads,
     );
     Ok(())
 }

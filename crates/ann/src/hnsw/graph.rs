@@ -87,10 +87,10 @@ pub(super) struct Graph {
     lengths: Vec<AtomicU32>,
 }
 
-/// Bytes a node beside its blob while a graph is built: links, length, place in the order, and its
-/// share of what a batch needs.
+/// Bytes a node beside its blob while a graph is built: links, length, place in the order, and what
+/// the search for paths in the end takes.
 pub(super) fn bytes_per_node(meta: &Meta) -> usize {
-    4 * (meta.layout.degree + SLACK) + 4 + 4
+    4 * (meta.layout.degree + SLACK) + 4 + 4 + 6
 }
 
 /// Bytes beside those of the nodes.

@@ -20,6 +20,11 @@ fn an_index_grown_row_by_row_finds_what_a_built_one_does() {
         let grown = recall(&spec, &store, &rows, 40);
         assert!(grown > built - 0.03, "{spec:?}: {grown}, built {built}");
         let query = Source::new(&spec, 3).row();
+        // By paths from entry points, not by looking at every row.
+        let mut narrow = scan(&meta, &query, options(1, Iterative::Off));
+        drain(&mut narrow, &store).unwrap();
+        let met = narrow.stats().met;
+        assert!(met < 1250, "{spec:?}: {met}");
         assert!(
             everything(&store, &query).iter().eq(rows.keys()),
             "{spec:?}"

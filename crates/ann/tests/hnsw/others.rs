@@ -170,3 +170,32 @@ fn an_operation_stops_where_it_is_asked_to_and_the_next_goes_on() {
         assert_eq!(count(&store, "unfinished"), 0);
     }
 }
+
+#[test]
+fn a_row_handed_out_does_not_leave_again_when_its_place_is_used_anew() {
+    for spec in small_specs() {
+        let all = rows(&spec, 540, 1);
+        let store = build(&spec, &all, SMALL_PAGE);
+        let meta = Meta::read(&store).unwrap();
+        let query = Source::new(&spec, 2).row();
+        let mut open = scan(&meta, &query, options(10, Iterative::Relaxed));
+        let first: Vec<Tid> = (0..100)
+            .map(|_| open.next(&store).unwrap().unwrap().tid)
+            .collect();
+        let mut is_dead = |tid: Tid| first.contains(&tid);
+        hnsw::bulk_delete(&store, &meta, &mut is_dead, &mut |_, _| ()).unwrap();
+        hnsw::cleanup(&store, &meta).unwrap();
+        // The nodes freed go to other rows, the places in the table to nodes not met yet.
+        let far = all.iter().last().unwrap().1;
+        for n in 0..first.len() {
+            hnsw::insert(&store, &meta, tid(30_000 + n), far).unwrap();
+        }
+        for tid in &first {
+            hnsw::insert(&store, &meta, *tid, far).unwrap();
+        }
+        let rest = drain(&mut open, &store).unwrap();
+        assert!(rest.iter().all(|hit| !first.contains(&hit.tid)), "{spec:?}");
+        let found: BTreeSet<Tid> = rest.iter().map(|hit| hit.tid).chain(first).collect();
+        assert!(all.keys().all(|tid| found.contains(tid)), "{spec:?}");
+    }
+}
