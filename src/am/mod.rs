@@ -1,5 +1,6 @@
 //! The access methods: one `impl IndexAm` each, safe code over `pg` and the pure crates.
 
 mod check;
+mod column;
 mod ivfflat;
 mod pgvector_hnsw;

@@ -9,14 +9,14 @@ use pgnear_kernels::Metric;
 use pgnear_quant::bits::{self, BitMatrix};
 use pgnear_quant::{Assign, Job, Matrix};
 
+use crate::am::column::{check_dims, internal, is_skipped, quant_error};
 use crate::parallel_worker;
 use crate::pg::build::RowScan;
 use crate::pg::index::AmError;
 use crate::pg::parallel::Assigned;
 use crate::pg::sort::RowSort;
 
-use super::spec::{check_dims, is_skipped};
-use super::train::{grow, internal, quant_error, widen};
+use super::train::{grow, widen};
 
 /// Rows assigned to lists at a time: enough for all cores, small beside the sort's memory.
 const BATCH_BYTES: usize = 8 << 20;
@@ -96,7 +96,7 @@ pub fn assign(
     };
     let heap_rows = scan.scan(&mut |tid, dims, elements| {
         check_dims(&spec, dims)?;
-        if !is_skipped(&spec, elements) {
+        if !is_skipped(spec.element, spec.metric, elements) {
             batch.push(&spec, tid, elements)?;
             if batch.payloads.len() >= BATCH_BYTES {
                 flush(&mut batch)?;

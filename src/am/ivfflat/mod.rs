@@ -14,6 +14,7 @@ use pgnear_ann::{Tid, ivfflat};
 use pgnear_device::Pool;
 use pgrx::pg_sys;
 
+use crate::am::column::{check_dims, is_skipped, query_bytes};
 use crate::pg::am::{IndexAm, VacuumTotals, routine};
 use crate::pg::build::{BuildTotals, Builds};
 use crate::pg::cost::{IndexCost, PlannedScan, distance_operators};
@@ -24,7 +25,7 @@ use crate::pg::store::{PgBulkWriter, PgStore};
 use crate::pg::{settings, validate};
 use crate::sql_functions;
 
-use self::spec::{check_dims, different_dimensions, is_skipped, spec_of};
+use self::spec::spec_of;
 use self::train::Samples;
 
 struct Ivfflat;
@@ -109,7 +110,7 @@ impl IndexAm for Ivfflat {
         let meta = Meta::read(store)?;
         let spec = meta.spec();
         check_dims(spec, dims)?;
-        if is_skipped(spec, elements) {
+        if is_skipped(spec.element, spec.metric, elements) {
             return Ok(());
         }
         Ok(ivfflat::insert(store, &meta, row, elements)?)
@@ -132,16 +133,8 @@ impl IndexAm for Ivfflat {
     fn scan(store: &PgStore<'_>, query: Option<(u32, &[u8])>) -> Result<Scan, AmError> {
         let meta = Meta::read(store)?;
         let spec = meta.spec();
-        let query = match query {
-            Some((dims, elements)) => {
-                if dims != spec.dims {
-                    return Err(different_dimensions(spec, dims).into());
-                }
-                Query::from_payload(spec, elements)?
-            }
-            // NULL is as near to one row as to another.
-            None => Query::from_payload(spec, &vec![0; spec.element.bytes(spec.dims)])?,
-        };
+        let mut zeros = Vec::new();
+        let query = Query::from_payload(spec, query_bytes(spec, query, &mut zeros)?)?;
         let options = ScanOptions {
             probes: settings::ivfflat_probes(),
             max_candidates: settings::work_mem() / CANDIDATE_BYTES,

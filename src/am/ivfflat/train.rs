@@ -6,14 +6,14 @@ use pgnear_ann::ivfflat::{Centroids, IndexSpec};
 use pgnear_device::{CancelFlag, MemoryBudget, Pool, Progress};
 use pgnear_kernels::Metric;
 use pgnear_quant::bits::{self, BitMatrix};
-use pgnear_quant::{Job, KMeansOptions, Matrix, QuantError};
+use pgnear_quant::{Job, KMeansOptions, Matrix};
 use pgnear_values::Code;
 
 use crate::pg::build::{Builds, SplitMix};
 use crate::pg::error::notice;
 use crate::pg::index::{AmError, value_error};
 
-use super::spec::{check_dims, is_skipped};
+use crate::am::column::{check_dims, internal, is_skipped, quant_error};
 
 /// Where sampling and k-means start: a rebuild of the same rows repeats.
 pub const SEED: u64 = 0x7067_6E65_6172;
@@ -44,7 +44,7 @@ pub fn train(spec: &IndexSpec, builds: &mut Builds<'_>) -> Result<Centroids, AmE
     let mut samples = Samples::new(spec, wanted);
     builds.scan_sample(wanted, SEED, &mut |_, dims, elements| {
         check_dims(spec, dims)?;
-        if !is_skipped(spec, elements) {
+        if !is_skipped(spec.element, spec.metric, elements) {
             samples.offer(elements)?;
         }
         Ok(())
@@ -235,20 +235,5 @@ pub fn widen(element: Element, elements: &[u8], out: &mut [f32]) {
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(out);
         let len = bytes.len();
         bytes.copy_from_slice(&elements[..len]);
-    }
-}
-
-/// A mistake of ours.
-pub fn internal(error: impl std::fmt::Display) -> AmError {
-    AmError::Value(value_error(Code::InternalError, error.to_string(), None))
-}
-
-/// The errors of k-means and assignment in ours.
-pub fn quant_error(error: QuantError<Error>) -> AmError {
-    match error {
-        QuantError::Poll(error) => AmError::Index(error),
-        QuantError::Cancelled => AmError::Index(Error::Interrupted),
-        QuantError::OutOfMemory(error) => AmError::Index(Error::OutOfMemory { bytes: error.bytes }),
-        other => internal(other),
     }
 }
