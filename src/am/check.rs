@@ -1,10 +1,8 @@
 //! `pgnear_index_check(regclass)`: the verifier of every access method, as SQL.
 
-use pgnear_ann::Tid;
-use pgnear_ann::ivfflat::{self, Finding, Meta, TidState};
-use pgnear_ann::{Error, NO_BLOCK};
+use pgnear_ann::{Error, NO_BLOCK, Tid, TidState, hnsw, ivfflat};
 
-use crate::pg::admin::{Column, OpenIndex};
+use crate::pg::admin::{Column, OpenIndex, Rows};
 use crate::pg::error::wrong_object;
 use crate::pg::fmgr::{Call, Return};
 use crate::pg::index::AmError;
@@ -14,15 +12,10 @@ sql_functions! {
     pgnear_index_check => index_check;
 }
 
-/// Returns a row for each finding: block, list, entry, kind, whether it is harmless, message.
+/// Returns a row for each finding: block, list, entry (a node of a graph), kind, whether it is
+/// harmless, message.
 fn index_check(call: Call<'_>) -> Return {
     let open = OpenIndex::quiet(call, 0);
-    if open.handler().as_deref() != Some("ivfflathandler") {
-        wrong_object(format!(
-            "index \"{}\" is not an ivfflat index",
-            open.index().name()
-        ));
-    }
     let store = open.index().store();
     let mut rows = call.rows();
     let mut heap = |tid: Tid| {
@@ -32,26 +25,78 @@ fn index_check(call: Call<'_>) -> Return {
             TidState::Missing
         }
     };
-    let mut report = |finding: Finding| {
-        let number = |n: Option<u32>| n.map_or(Column::Null, |n| Column::Int4(n as i32));
-        rows.push(&[
-            if finding.block == NO_BLOCK {
-                Column::Null
-            } else {
-                Column::Int8(finding.block.into())
-            },
-            number(finding.list),
-            number(finding.offset),
-            Column::Text(finding.kind),
-            Column::Bool(finding.is_harmless()),
-            Column::Text(&finding.message),
-        ]);
+    let done = match open.handler().as_deref() {
+        Some("ivfflathandler") => {
+            let meta = readable(&open, ivfflat::Meta::read(&store));
+            ivfflat::check(
+                &store,
+                &meta,
+                &mut heap,
+                &mut |finding: ivfflat::Finding| {
+                    let harmless = finding.is_harmless();
+                    let (list, entry) = (finding.list, finding.offset);
+                    push(
+                        &mut rows,
+                        finding.block,
+                        list,
+                        entry,
+                        finding.kind,
+                        harmless,
+                        &finding.message,
+                    );
+                },
+            )
+        }
+        Some("hnswhandler") => {
+            let meta = readable(&open, hnsw::Meta::read(&store));
+            hnsw::check(&store, &meta, &mut heap, &mut |finding: hnsw::Finding| {
+                let harmless = finding.is_harmless();
+                let node = finding.node;
+                push(
+                    &mut rows,
+                    finding.block,
+                    None,
+                    node,
+                    finding.kind,
+                    harmless,
+                    &finding.message,
+                );
+            })
+        }
+        _ => wrong_object(format!(
+            "index \"{}\" is not one of pgnear",
+            open.index().name()
+        )),
     };
-    let meta: Result<Meta, Error> = Meta::read(&store);
+    done.unwrap_or_else(|error| open.index().fail(AmError::Index(error)));
+    rows.finish()
+}
+
+/// An index that isn't ours can't be verified; a damaged meta page is a finding.
+fn readable<M>(open: &OpenIndex, meta: Result<M, Error>) -> Result<M, Error> {
     if let Err(error @ (Error::NotOurs | Error::UnknownVersion { .. })) = &meta {
         open.index().fail(AmError::Index(error.clone()));
     }
-    ivfflat::check(&store, &meta, &mut heap, &mut report)
-        .unwrap_or_else(|error| open.index().fail(AmError::Index(error)));
-    rows.finish()
+    meta
+}
+
+fn push(
+    rows: &mut Rows,
+    block: u32,
+    list: Option<u32>,
+    entry: Option<u32>,
+    kind: &str,
+    harmless: bool,
+    message: &str,
+) {
+    let number = |n: Option<u32>| n.map_or(Column::Null, |n| Column::Int4(n as i32));
+    let block = (block != NO_BLOCK).then_some(block);
+    rows.push(&[
+        block.map_or(Column::Null, |block| Column::Int8(block.into())),
+        number(list),
+        number(entry),
+        Column::Text(kind),
+        Column::Bool(harmless),
+        Column::Text(message),
+    ]);
 }

@@ -2,5 +2,5 @@
 
 mod check;
 mod column;
+mod hnsw;
 mod ivfflat;
-mod pgvector_hnsw;

@@ -179,7 +179,8 @@ pub struct RowScan<'b, 'rel> {
 }
 
 impl<'b, 'rel> RowScan<'b, 'rel> {
-    pub(super) fn whole(builds: &'b mut Builds<'rel>) -> Self {
+    /// All rows.
+    pub fn whole(builds: &'b mut Builds<'rel>) -> Self {
         RowScan {
             builds,
             part: std::ptr::null_mut(),

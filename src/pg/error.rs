@@ -1,5 +1,7 @@
 //! From the typed errors of the pure crates to PostgreSQL's error reports.
 
+use std::borrow::Cow;
+
 use pgnear_values::{Code, ValueError};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgLogLevel, PgSqlErrorCode};
@@ -53,7 +55,7 @@ fn refuse(code: PgSqlErrorCode, message: String) -> ! {
 }
 
 /// Tells the client something it may want to act on.
-pub fn notice(message: &'static str, detail: &'static str, hint: &'static str) {
+pub fn notice(message: impl Into<Cow<'static, str>>, detail: &'static str, hint: &'static str) {
     ErrorReport::new(
         PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
         message,

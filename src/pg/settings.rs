@@ -14,6 +14,12 @@ static IVFFLAT_MAX_PROBES: GucSetting<i32> = GucSetting::<i32>::new(MAX_LISTS);
 static IVFFLAT_ITERATIVE_SCAN: GucSetting<IvfflatIterativeScan> =
     GucSetting::<IvfflatIterativeScan>::new(IvfflatIterativeScan::Off);
 
+static HNSW_EF_SEARCH: GucSetting<i32> = GucSetting::<i32>::new(40);
+static HNSW_ITERATIVE_SCAN: GucSetting<HnswIterativeScan> =
+    GucSetting::<HnswIterativeScan>::new(HnswIterativeScan::Off);
+static HNSW_MAX_SCAN_TUPLES: GucSetting<i32> = GucSetting::<i32>::new(20_000);
+static HNSW_SCAN_MEM_MULTIPLIER: GucSetting<f64> = GucSetting::<f64>::new(1.0);
+
 /// Most lists of an ivfflat index.
 pub const MAX_LISTS: i32 = 32768;
 
@@ -28,6 +34,36 @@ pub enum IvfflatIterativeScan {
     #[name = c"strict_order"]
     #[hidden = true]
     StrictOrder,
+}
+
+/// How an hnsw scan goes on when its first rows are used up.
+#[derive(PostgresGucEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HnswIterativeScan {
+    #[name = c"off"]
+    Off,
+    #[name = c"relaxed_order"]
+    RelaxedOrder,
+    #[name = c"strict_order"]
+    StrictOrder,
+}
+
+/// Rows that an hnsw search keeps in sight.
+pub fn hnsw_ef_search() -> u32 {
+    HNSW_EF_SEARCH.get() as u32
+}
+
+pub fn hnsw_iterative_scan() -> HnswIterativeScan {
+    HNSW_ITERATIVE_SCAN.get()
+}
+
+/// Rows that an iterative hnsw scan visits at most, about.
+pub fn hnsw_max_scan_tuples() -> u64 {
+    HNSW_MAX_SCAN_TUPLES.get() as u64
+}
+
+/// Multiples of `work_mem` that an iterative hnsw scan may take.
+pub fn hnsw_scan_mem_multiplier() -> f64 {
+    HNSW_SCAN_MEM_MULTIPLIER.get()
 }
 
 /// Threads for work on all cores; 0 leaves it to max_parallel_maintenance_workers.
@@ -83,6 +119,40 @@ pub fn define() {
         GucFlags::default(),
     );
     int(
+        c"hnsw.ef_search",
+        c"Sets the size of the dynamic candidate list for search",
+        c"Valid range is 1..1000.",
+        &HNSW_EF_SEARCH,
+        1,
+        1000,
+    );
+    GucRegistry::define_enum_guc(
+        c"hnsw.iterative_scan",
+        c"Sets the mode for iterative scans",
+        c"",
+        &HNSW_ITERATIVE_SCAN,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    int(
+        c"hnsw.max_scan_tuples",
+        c"Sets the max number of tuples to visit for iterative scans",
+        c"",
+        &HNSW_MAX_SCAN_TUPLES,
+        1,
+        i32::MAX,
+    );
+    GucRegistry::define_float_guc(
+        c"hnsw.scan_mem_multiplier",
+        c"Sets the multiple of work_mem to use for iterative scans",
+        c"",
+        &HNSW_SCAN_MEM_MULTIPLIER,
+        1.0,
+        1000.0,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    int(
         c"pgnear.max_threads",
         c"Sets the number of threads for index builds",
         c"0 uses max_parallel_maintenance_workers + 1; never more than there are cores.",
@@ -90,7 +160,7 @@ pub fn define() {
         0,
         1024,
     );
-    for prefix in [c"ivfflat", c"pgnear"] {
+    for prefix in [c"ivfflat", c"hnsw", c"pgnear"] {
         // SAFETY: called while the library is loaded, on the backend's thread.
         unsafe { pg_sys::MarkGUCPrefixReserved(prefix.as_ptr()) }
     }

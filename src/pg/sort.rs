@@ -17,7 +17,7 @@ pub type SortedSink<'a> = dyn FnMut(u32, Tid, &[u8]) -> Result<(), Error> + 'a;
 
 /// A place in a sort that several processes share.
 #[derive(Clone, Copy)]
-pub(super) struct Share {
+pub struct Share {
     pub sort: *mut pg_sys::Sharedsort,
     /// Processes that sort rows.
     pub participants: i32,
@@ -35,7 +35,7 @@ pub struct RowSort {
 
 impl RowSort {
     /// A sort that keeps up to `memory` bytes in memory and the rest in temporary files.
-    pub(super) fn new(memory: usize, share: Option<Share>) -> Self {
+    pub fn new(memory: usize, share: Option<Share>) -> Self {
         // SAFETY: a descriptor of three columns, and as many keys as the arrays hold. The sort
         // copies what it is given.
         unsafe {

@@ -1,0 +1,152 @@
+//! Building an hnsw index: a sample for the centre of the codes, then the rows, then the graph.
+
+use pgnear_ann::hnsw::{Builder, Centre, IndexSpec, Meta};
+use pgnear_ann::{Element, hnsw};
+use pgnear_device::{CancelFlag, MemoryBudget, Pool, Progress};
+use pgnear_kernels::Metric;
+use pgnear_quant::Job;
+use pgnear_values::Code;
+
+use crate::am::column::{Column, check_dims, column_of, is_skipped};
+use crate::pg::build::{BuildTotals, Builds, RowScan};
+use crate::pg::error::notice;
+use crate::pg::index::{AmError, Index, value_error};
+use crate::pg::reloptions::{DEFAULT_EF_CONSTRUCTION, DEFAULT_M, HnswOptions};
+use crate::pg::sort::RowSort;
+use crate::pg::store::PgBulkWriter;
+
+/// Where the rotation, the sample and the order of the build start: a rebuild repeats.
+const SEED: u64 = 0x7067_6E65_6172;
+/// Rows whose mean is the centre of the codes.
+const CENTRE_SAMPLES: usize = 1000;
+
+const PHASE_LOAD: usize = 0;
+const PHASE_GRAPH: usize = 1;
+
+/// What the index is to be, from its column, operator class and options.
+fn spec_of(index: Index<'_>, options: Option<&HnswOptions>) -> Result<IndexSpec, AmError> {
+    let Column {
+        element,
+        metric,
+        dims,
+    } = column_of(index, "hnsw", |element, metric| match element {
+        Element::F32 | Element::F16 => matches!(
+            metric,
+            Metric::L2 | Metric::InnerProduct | Metric::Cosine | Metric::L1
+        ),
+        Element::Bit => matches!(metric, Metric::Hamming | Metric::Jaccard),
+    })?;
+    let m = options.map_or(DEFAULT_M, |options| options.m);
+    let ef_construction =
+        options.map_or(DEFAULT_EF_CONSTRUCTION, |options| options.ef_construction);
+    if ef_construction < 2 * m {
+        return Err(value_error(
+            Code::InvalidParameterValue,
+            "ef_construction must be greater than or equal to 2 * m",
+            None,
+        )
+        .into());
+    }
+    Ok(IndexSpec {
+        element,
+        metric,
+        dims,
+        m: m as u16,
+        ef_construction: ef_construction as u16,
+        seed: SEED,
+    })
+}
+
+pub fn build(
+    index: Index<'_>,
+    options: Option<&HnswOptions>,
+    builds: &mut Builds<'_>,
+) -> Result<BuildTotals, AmError> {
+    let spec = spec_of(index, options)?;
+    builds.phase(PHASE_LOAD);
+    let mut centre = Centre::new(&spec)?;
+    builds.scan_sample(CENTRE_SAMPLES, SEED, &mut |_, dims, elements| {
+        check_dims(&spec, dims)?;
+        if !is_skipped(spec.element, spec.metric, elements) {
+            centre.add(elements)?;
+        }
+        Ok(())
+    })?;
+    let mut writer = builds.writer();
+    let budget = MemoryBudget::new(builds.memory_limit());
+    let mut builder = Builder::new(&mut writer, &spec, &centre, &budget)?;
+    // Rows that the graph has no memory for wait here, and are inserted one by one afterwards.
+    let mut late: Option<RowSort> = None;
+    let mut late_rows = 0u64;
+    let heap_rows = RowScan::whole(builds).scan(&mut |tid, dims, elements| {
+        check_dims(&spec, dims)?;
+        if is_skipped(spec.element, spec.metric, elements) {
+            return Ok(());
+        }
+        if late.is_none() && builder.has_room() {
+            return Ok(builder.push(tid, elements)?);
+        }
+        late.get_or_insert_with(|| {
+            notice(
+                format!(
+                    "hnsw graph no longer fits into maintenance_work_mem after {} tuples",
+                    builder.rows()
+                ),
+                "Building will take significantly more time.",
+                "Increase maintenance_work_mem to speed up builds.",
+            );
+            RowSort::new(budget.limit_bytes() / 4, None)
+        })
+        .put(0, tid, elements);
+        late_rows += 1;
+        Ok(())
+    })?;
+    builds.phase(PHASE_GRAPH);
+    let built = finish(builder, &builds.pool(), &budget, &mut |progress| {
+        builds.rows_total(progress.total());
+        builds.rows_done(progress.done());
+        builds.poll()
+    })?;
+    writer.log();
+    if let Some(late) = late {
+        let store = index.store();
+        let meta = Meta::read(&store)?;
+        late.drain(&mut |_, tid, elements| hnsw::insert(&store, &meta, tid, elements))?;
+    }
+    Ok(BuildTotals {
+        heap_rows,
+        index_rows: (built + late_rows) as f64,
+    })
+}
+
+/// Writes an index without rows.
+pub fn build_empty(
+    index: Index<'_>,
+    options: Option<&HnswOptions>,
+    writer: &mut PgBulkWriter,
+) -> Result<(), AmError> {
+    let spec = spec_of(index, options)?;
+    let centre = Centre::new(&spec)?;
+    let budget = MemoryBudget::unlimited();
+    let builder = Builder::new(writer, &spec, &centre, &budget)?;
+    finish(builder, &Pool::inline(), &budget, &mut |_| Ok(()))?;
+    Ok(())
+}
+
+/// Builds the graph and writes the rest of the pages. Returns the rows in it.
+fn finish(
+    builder: Builder<'_, '_, PgBulkWriter>,
+    pool: &Pool,
+    budget: &MemoryBudget,
+    poll: &mut dyn FnMut(&Progress) -> Result<(), pgnear_ann::Error>,
+) -> Result<u64, AmError> {
+    let (cancel, progress) = (CancelFlag::new(), Progress::new());
+    let mut job = Job {
+        pool,
+        budget,
+        cancel: &cancel,
+        progress: &progress,
+        poll: &mut || poll(&progress),
+    };
+    Ok(builder.finish(&mut job)?.rows)
+}
