@@ -141,3 +141,51 @@ pub unsafe fn line_pointer_in_use(page: pg_sys::Page, offset: u16) -> bool {
         (*pointer).lp_flags() != pg_sys::LP_UNUSED
     }
 }
+
+/// The name of a relation's file.
+#[cfg(feature = "pg15")]
+pub type RelationFileName = pg_sys::RelFileNode;
+/// The name of a relation's file.
+#[cfg(not(feature = "pg15"))]
+pub type RelationFileName = pg_sys::RelFileLocator;
+
+/// The name of a relation's file, comparable.
+#[derive(Clone, Copy)]
+pub struct RelationFile(pub RelationFileName);
+
+impl RelationFile {
+    fn parts(self) -> [u32; 3] {
+        #[cfg(feature = "pg15")]
+        return [
+            self.0.spcNode.into(),
+            self.0.dbNode.into(),
+            self.0.relNode.into(),
+        ];
+        #[cfg(not(feature = "pg15"))]
+        return [
+            self.0.spcOid.into(),
+            self.0.dbOid.into(),
+            self.0.relNumber.into(),
+        ];
+    }
+}
+
+impl PartialEq for RelationFile {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts() == other.parts()
+    }
+}
+
+/// The file of an open relation.
+///
+/// # Safety
+/// `relation` is open.
+pub unsafe fn relation_file(relation: pg_sys::Relation) -> RelationFile {
+    // SAFETY: the caller's promise.
+    unsafe {
+        #[cfg(feature = "pg15")]
+        return RelationFile((*relation).rd_node);
+        #[cfg(not(feature = "pg15"))]
+        return RelationFile((*relation).rd_locator);
+    }
+}

@@ -13,6 +13,12 @@ unsafe extern "C-unwind" {
         mode: pg_sys::ReadBufferMode::Type,
         strategy: pg_sys::BufferAccessStrategy,
     ) -> pg_sys::Buffer;
+    pub fn ReadRecentBuffer(
+        file: super::compat::RelationFileName,
+        fork: pg_sys::ForkNumber::Type,
+        block: pg_sys::BlockNumber,
+        recent: pg_sys::Buffer,
+    ) -> bool;
     pub fn LockBuffer(buffer: pg_sys::Buffer, mode: std::ffi::c_int);
     pub fn ConditionalLockBuffer(buffer: pg_sys::Buffer) -> bool;
     pub fn UnlockReleaseBuffer(buffer: pg_sys::Buffer);

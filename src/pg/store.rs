@@ -6,11 +6,13 @@
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::rc::Rc;
 
 use pgnear_ann::store::{MAX_LOCKS, MAX_RECORD_PAGES};
 use pgnear_ann::{BulkWriter, Error, Slot, Store, Txn, page};
 use pgrx::pg_sys;
 
+use super::hints::Hints;
 use super::raw;
 
 const SHARE: i32 = pg_sys::BUFFER_LOCK_SHARE as i32;
@@ -24,6 +26,7 @@ pub struct PgStore<'rel> {
     strategy: pg_sys::BufferAccessStrategy,
     /// Whether interrupts are checked with vacuum's cost delay.
     vacuum: bool,
+    hints: Rc<Hints>,
     /// Blocks seen last: asking the file system for each page read would cost a system call.
     blocks: Cell<u32>,
     open: PhantomData<&'rel ()>,
@@ -42,6 +45,8 @@ impl PgStore<'_> {
             relation,
             strategy,
             vacuum,
+            // SAFETY: the relation is open.
+            hints: unsafe { Hints::of(relation) },
             blocks: Cell::new(0),
             open: PhantomData,
         }
@@ -131,24 +136,49 @@ impl<'rel> Store for PgStore<'rel> {
     fn read(&self, block: u32) -> Result<PgRead<'_>, Error> {
         self.check_block(block)?;
         let (relation, strategy) = (self.relation, self.strategy);
-        // SAFETY: the relation is open; the closure owns nothing.
+        let (file, hint) = (self.hints.file().0, self.hints.to_try(block));
+        let main = pg_sys::ForkNumber::MAIN_FORKNUM;
+        // SAFETY: the relation is open, and the hint was a buffer of this server; the closure owns
+        // nothing.
         let buffer = unsafe {
             raw::guarded(move || {
-                let buffer = raw::ReadBufferExtended(
-                    relation,
-                    pg_sys::ForkNumber::MAIN_FORKNUM,
-                    block,
-                    pg_sys::ReadBufferMode::RBM_NORMAL,
-                    strategy,
-                );
+                let buffer = match hint {
+                    Some(hint) if raw::ReadRecentBuffer(file, main, block, hint) => hint,
+                    _ => raw::ReadBufferExtended(
+                        relation,
+                        main,
+                        block,
+                        pg_sys::ReadBufferMode::RBM_NORMAL,
+                        strategy,
+                    ),
+                };
                 raw::LockBuffer(buffer, SHARE);
                 buffer
             })
         };
+        if hint != Some(buffer) {
+            self.hints.remember(block, buffer);
+        }
         Ok(PgRead {
             buffer,
             open: PhantomData,
         })
+    }
+
+    fn prefetch(&self, block: u32, at: usize, bytes: usize) {
+        let Some(buffer) = self.hints.last(block) else {
+            return;
+        };
+        // SAFETY: the address of a buffer's memory, which is not read here: a prefetch of any
+        // address is harmless.
+        let page = unsafe { pg_sys::BufferGetPage(buffer) }
+            .cast::<u8>()
+            .cast_const();
+        let end = (at + bytes).min(PAGE_SIZE);
+        // Beside the bytes, what every look at a page begins with: its header and special area.
+        pgnear_kernels::prefetch(page, 1);
+        pgnear_kernels::prefetch(page.wrapping_add(PAGE_SIZE - 1), 1);
+        pgnear_kernels::prefetch(page.wrapping_add(at), end.saturating_sub(at));
     }
 
     fn begin(&self) -> PgTxn<'_> {

@@ -282,7 +282,7 @@ impl Store for Pages {
     fn prefetch(&self, block: u32, at: usize, bytes: usize) {
         if let Some(page) = self.pages.get(block as usize) {
             let page: &[u8] = bytemuck::cast_slice(page);
-            prefetch(&page[at..at + bytes]);
+            prefetch(page[at..at + bytes].as_ptr(), bytes);
         }
     }
 

@@ -364,14 +364,15 @@ impl Build<'_> {
             fresh.clear();
             for neighbour in self.graph.neighbours(node) {
                 if visited.insert(neighbour)? {
-                    prefetch(self.blobs.get(neighbour));
+                    let blob = self.blobs.get(neighbour);
+                    prefetch(blob.as_ptr(), blob.len());
                     fresh.push(neighbour);
                 }
             }
             if let Some(next) = beam.peek() {
                 let at = next as usize * self.graph.capacity;
-                if let Some(first) = self.graph.links.get(at) {
-                    prefetch(&first.load(Relaxed).to_ne_bytes());
+                if let Some(links) = self.graph.links.get(at..at + self.graph.degree) {
+                    prefetch(links.as_ptr().cast(), size_of_val(links));
                 }
             }
             for neighbour in fresh.iter() {

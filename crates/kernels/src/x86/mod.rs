@@ -74,12 +74,14 @@ macro_rules! instantiate {
 
 /// Asks for the cache lines of `bytes`.
 #[inline(always)]
-pub(crate) fn prefetch(bytes: &[u8]) {
-    for line in bytes.chunks(64) {
+pub(crate) fn prefetch(start: *const u8, bytes: usize) {
+    const LINE: usize = 64;
+    let into_line = start.addr() % LINE;
+    for line in 0..(into_line + bytes).div_ceil(LINE) {
         // SAFETY: every x86-64 CPU has SSE, and a prefetch of any address is harmless.
         unsafe {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
+            _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(line * LINE).cast());
         }
     }
 }
