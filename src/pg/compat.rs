@@ -154,6 +154,7 @@ pub type RelationFileName = pg_sys::RelFileLocator;
 pub struct RelationFile(pub RelationFileName);
 
 impl RelationFile {
+    /// Tablespace, database and file number.
     fn parts(self) -> [u32; 3] {
         #[cfg(feature = "pg15")]
         return [
@@ -188,4 +189,38 @@ pub unsafe fn relation_file(relation: pg_sys::Relation) -> RelationFile {
         #[cfg(not(feature = "pg15"))]
         return RelationFile((*relation).rd_locator);
     }
+}
+
+/// Whether a shared buffer holds a block of a file now. Nothing keeps it there afterwards.
+///
+/// # Safety
+/// `buffer` was the number of a buffer of this server once.
+pub unsafe fn buffer_holds(buffer: pg_sys::Buffer, file: RelationFile, block: u32) -> bool {
+    if buffer < 1 {
+        return false; // a backend's own buffer, of a temporary table
+    }
+    // SAFETY: descriptors are mapped for the life of the server. A tag is five words in all
+    // majors: tablespace, database, file, fork, block. It may change meanwhile, so it is read as
+    // what others write.
+    unsafe {
+        let padded = pg_sys::BufferDescriptors.add(buffer as usize - 1);
+        let descriptor = &raw const (*padded).bufferdesc;
+        let tag = std::ptr::read_volatile((&raw const (*descriptor).tag).cast::<[u32; 5]>());
+        let state = std::ptr::read_volatile(&raw const (*descriptor).state.value);
+        let [tablespace, database, number] = file.parts();
+        let main = pg_sys::ForkNumber::MAIN_FORKNUM as u32;
+        tag == [tablespace, database, number, main, block] && state & pg_sys::BM_VALID != 0
+    }
+}
+
+const _: () = assert!(size_of::<pg_sys::BufferTag>() == 20);
+
+/// Where a shared buffer's descriptor is, for a prefetch only.
+pub fn buffer_descriptor(buffer: pg_sys::Buffer) -> *const u8 {
+    // SAFETY: the static is set when a backend starts; nothing is read there.
+    let first = unsafe { pg_sys::BufferDescriptors };
+    first
+        .wrapping_offset(buffer as isize - 1)
+        .cast::<u8>()
+        .cast_const()
 }

@@ -8,6 +8,7 @@ use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum, pg_sy
 use super::error::raise;
 use super::index::value_error;
 
+static UNLOCKED_READS: GucSetting<bool> = GucSetting::<bool>::new(true);
 static MAX_THREADS: GucSetting<i32> = GucSetting::<i32>::new(0);
 static IVFFLAT_PROBES: GucSetting<i32> = GucSetting::<i32>::new(1);
 static IVFFLAT_MAX_PROBES: GucSetting<i32> = GucSetting::<i32>::new(MAX_LISTS);
@@ -64,6 +65,11 @@ pub fn hnsw_max_scan_tuples() -> u64 {
 /// Multiples of `work_mem` that an iterative hnsw scan may take.
 pub fn hnsw_scan_mem_multiplier() -> f64 {
     HNSW_SCAN_MEM_MULTIPLIER.get()
+}
+
+/// Whether a graph search looks at codes without a lock.
+pub fn unlocked_reads() -> bool {
+    UNLOCKED_READS.get()
 }
 
 /// Threads for work on all cores; 0 leaves it to max_parallel_maintenance_workers.
@@ -149,6 +155,14 @@ pub fn define() {
         &HNSW_SCAN_MEM_MULTIPLIER,
         1.0,
         1000.0,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_bool_guc(
+        c"pgnear.unlocked_reads",
+        c"Lets graph searches look at codes without locking their pages",
+        c"Rows and distances are read under locks all the same.",
+        &UNLOCKED_READS,
         GucContext::Userset,
         GucFlags::default(),
     );

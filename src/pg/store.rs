@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::rc::Rc;
+use std::sync::atomic::{Ordering, fence};
 
 use pgnear_ann::store::{MAX_LOCKS, MAX_RECORD_PAGES};
 use pgnear_ann::{BulkWriter, Error, Slot, Store, Txn, page};
@@ -27,6 +28,8 @@ pub struct PgStore<'rel> {
     /// Whether interrupts are checked with vacuum's cost delay.
     vacuum: bool,
     hints: Rc<Hints>,
+    /// Whether pages may be looked at without a lock, where that only steers.
+    unlocked_reads: bool,
     /// Blocks seen last: asking the file system for each page read would cost a system call.
     blocks: Cell<u32>,
     open: PhantomData<&'rel ()>,
@@ -47,6 +50,7 @@ impl PgStore<'_> {
             vacuum,
             // SAFETY: the relation is open.
             hints: unsafe { Hints::of(relation) },
+            unlocked_reads: super::settings::unlocked_reads(),
             blocks: Cell::new(0),
             open: PhantomData,
         }
@@ -165,6 +169,29 @@ impl<'rel> Store for PgStore<'rel> {
         })
     }
 
+    fn peek(&self, block: u32, at: usize, into: &mut [u8]) -> bool {
+        if !self.unlocked_reads || at + into.len() > PAGE_SIZE {
+            return false;
+        }
+        let Some(buffer) = self.hints.to_try(block) else {
+            return false;
+        };
+        let file = self.hints.file();
+        // SAFETY: a shared buffer's descriptor and memory are always mapped, whatever they hold.
+        // The bytes are copied while others may write them: what comes out is only used to steer a
+        // search, and was the block's if the buffer held it before and after.
+        unsafe {
+            if !super::compat::buffer_holds(buffer, file, block) {
+                return false;
+            }
+            fence(Ordering::Acquire);
+            let page = pg_sys::BufferGetPage(buffer).cast::<u8>().cast_const();
+            std::ptr::copy_nonoverlapping(page.add(at), into.as_mut_ptr(), into.len());
+            fence(Ordering::Acquire);
+            super::compat::buffer_holds(buffer, file, block)
+        }
+    }
+
     fn prefetch(&self, block: u32, at: usize, bytes: usize) {
         let Some(buffer) = self.hints.last(block) else {
             return;
@@ -175,9 +202,7 @@ impl<'rel> Store for PgStore<'rel> {
             .cast::<u8>()
             .cast_const();
         let end = (at + bytes).min(PAGE_SIZE);
-        // Beside the bytes, what every look at a page begins with: its header and special area.
-        pgnear_kernels::prefetch(page, 1);
-        pgnear_kernels::prefetch(page.wrapping_add(PAGE_SIZE - 1), 1);
+        pgnear_kernels::prefetch(super::compat::buffer_descriptor(buffer), 1);
         pgnear_kernels::prefetch(page.wrapping_add(at), end.saturating_sub(at));
     }
 

@@ -64,6 +64,13 @@ struct Inner {
     reads: u64,
 }
 
+/// See [`MemoryStore::set_tearing`].
+#[derive(Debug, Clone, Copy)]
+struct Tearing {
+    one_in: u64,
+    looks: u64,
+}
+
 /// See the module's documentation.
 pub struct MemoryStore {
     page_size: usize,
@@ -71,6 +78,8 @@ pub struct MemoryStore {
     order: Cell<Option<LockOrder>>,
     hook: RefCell<Option<Hook>>,
     in_hook: Cell<bool>,
+    /// How often a look without a lock shows something else; `None` where there are no such looks.
+    tearing: Cell<Option<Tearing>>,
     /// Whether the pages were tampered with, so that writers cannot be blamed for broken ones.
     tampered: Cell<bool>,
 }
@@ -92,6 +101,7 @@ impl MemoryStore {
             order: Cell::new(None),
             hook: RefCell::new(None),
             in_hook: Cell::new(false),
+            tearing: Cell::new(None),
             tampered: Cell::new(false),
         }
     }
@@ -105,6 +115,12 @@ impl MemoryStore {
     /// does not call it again.
     pub fn set_hook(&self, hook: Option<Hook>) {
         *self.hook.borrow_mut() = hook;
+    }
+
+    /// Allows looks without a lock ([`Store::peek`]), of which one in `one_in` is torn: a part of
+    /// what it shows is something else. 0: none is.
+    pub fn set_tearing(&self, one_in: u64) {
+        self.tearing.set(Some(Tearing { one_in, looks: 0 }));
     }
 
     /// Whether somebody holds the structure lock exclusively, so that to wait for it in a hook
@@ -279,6 +295,29 @@ impl Store for MemoryStore {
             block,
             page,
         })
+    }
+
+    fn peek(&self, block: u32, at: usize, into: &mut [u8]) -> bool {
+        let Some(Tearing { one_in, looks }) = self.tearing.get() else {
+            return false;
+        };
+        let looks = looks + 1;
+        self.tearing.set(Some(Tearing { one_in, looks }));
+        let inner = self.inner.borrow();
+        let page = inner.pages.get(block as usize);
+        let Some(bytes) = page.and_then(|page| bytemuck::cast_slice(page).get(at..at + into.len()))
+        else {
+            return false;
+        };
+        into.copy_from_slice(bytes);
+        if one_in != 0 && looks.is_multiple_of(one_in) {
+            // Every byte can be hit, with any value, over the looks of a test.
+            let start = (looks as usize).wrapping_mul(0x9E37_79B9) % into.len();
+            for (n, byte) in into[start..].iter_mut().enumerate() {
+                *byte = (looks as u8).wrapping_mul(31).wrapping_add(n as u8);
+            }
+        }
+        true
     }
 
     fn begin(&self) -> MemoryTxn<'_> {

@@ -49,6 +49,15 @@ pub trait Store {
     /// up afresh, since the index may have grown).
     fn read(&self, block: u32) -> Result<Self::Read<'_>, Error>;
 
+    /// Copies bytes of a page, from offset `at` on, without locking or pinning it: for what only
+    /// steers a search. They may be torn by a writer, or even be those of another page. `false`,
+    /// with `into` in any state, where that can't be done now: then [`Store::read`] does it. By
+    /// default it never can.
+    fn peek(&self, block: u32, at: usize, into: &mut [u8]) -> bool {
+        let _ = (block, at, into);
+        false
+    }
+
     /// Says that bytes of a page are going to be read soon, from offset `at` of the page on. Only a
     /// hint that reads nothing and locks nothing; by default nothing happens.
     fn prefetch(&self, block: u32, at: usize, bytes: usize) {

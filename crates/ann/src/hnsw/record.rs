@@ -133,15 +133,25 @@ pub(super) struct Peeked<'a> {
 }
 
 impl<'a> Peeked<'a> {
+    /// Bytes of a record to look at.
+    pub fn len(layout: &Layout) -> usize {
+        RECORD_HEAD + layout.blob
+    }
+
+    /// From the first [`Peeked::len`] bytes of a record.
+    #[inline(always)]
+    pub fn of(bytes: &'a [u8]) -> Peeked<'a> {
+        Peeked {
+            state: state_of(bytes[6]),
+            blob: &bytes[RECORD_HEAD..],
+        }
+    }
+
     /// The record at `at` of the body of `page`; `None` past its end.
     #[inline(always)]
     pub fn at(layout: &Layout, page: &'a [u8], at: usize) -> Option<Peeked<'a>> {
         let start = crate::page::HEADER + at;
-        let bytes = page.get(start..start + RECORD_HEAD + layout.blob)?;
-        Some(Peeked {
-            state: state_of(bytes[6]),
-            blob: &bytes[RECORD_HEAD..],
-        })
+        page.get(start..start + Peeked::len(layout)).map(Peeked::of)
     }
 }
 

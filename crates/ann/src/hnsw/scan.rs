@@ -96,7 +96,8 @@ impl Scan {
                 scorer,
                 options.ef_search as usize + MARGIN,
                 options.iterative != Iterative::Off,
-            )?,
+            )?
+            .peeking(&meta.layout)?,
             vector: Aligned::zeroed(meta.layout.vector)?,
             meta: meta.clone(),
             exact,

@@ -28,6 +28,8 @@ pub(super) struct Search {
     swept: u32,
     fresh: Vec<u32>,
     vector: Aligned,
+    /// Room for a look at a record without a lock; none where the search takes no such looks.
+    peeked: Vec<u8>,
 }
 
 /// A node scored: dead ones are routes, and take no place from others.
@@ -54,7 +56,18 @@ impl Search {
             swept: 0,
             fresh: alloc::with_capacity(meta.layout.degree)?,
             vector: Aligned::zeroed(meta.layout.vector)?,
+            peeked: Vec::new(),
         })
+    }
+
+    /// Lets the search score nodes by looks without a lock ([`Store::peek`]). For a scan, whose rows
+    /// are decided by what is read under locks afterwards; not for a writer, which links what it
+    /// finds.
+    pub fn peeking(mut self, layout: &Layout) -> Result<Search, Error> {
+        if layout.code != CodeKind::Plain {
+            self.peeked = alloc::filled(0, Peeked::len(layout))?;
+        }
+        Ok(self)
     }
 
     /// Fills the beam, `width` wide, with the nearest nodes that can be found from the entry points.
@@ -106,7 +119,11 @@ impl Search {
             self.collect(store, layout, node)?;
             for at in 0..self.fresh.len() {
                 let neighbour = self.fresh[at];
-                if let Some(scored) = self.score(store, layout, neighbour)? {
+                let scored = match self.peek(store, layout, neighbour) {
+                    Some(scored) => Some(scored),
+                    None => self.score(store, layout, neighbour)?,
+                };
+                if let Some(scored) = scored {
                     self.keep_scored(neighbour, &scored)?;
                 }
             }
@@ -146,6 +163,27 @@ impl Search {
             store.prefetch(block, at, links);
         }
         Ok(())
+    }
+
+    /// Scores a node by a look at its record without a lock. `None` where that can't be done, and
+    /// where it seems that there is no row: that must be read under a lock to be believed, for a
+    /// node passed over would be a row lost.
+    fn peek(&mut self, store: &impl Store, layout: &Layout, node: u32) -> Option<Scored> {
+        if self.peeked.is_empty() {
+            return None;
+        }
+        let (block, at) = layout.record_place(node);
+        if !store.peek(block, crate::page::HEADER + at, &mut self.peeked) {
+            return None;
+        }
+        let peeked = Peeked::of(&self.peeked);
+        match peeked.state {
+            NodeState::Live | NodeState::Dead => Some(Scored {
+                score: self.scorer.score(peeked.blob),
+                dead: peeked.state == NodeState::Dead,
+            }),
+            NodeState::Free | NodeState::Empty | NodeState::Reserved => None,
+        }
     }
 
     /// Scores a node; `None` where there is none any more.

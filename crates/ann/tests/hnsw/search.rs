@@ -1,7 +1,7 @@
 //! Answers against a plain loop over the rows.
 
 use pgnear_ann::hnsw::{IndexSpec, Iterative, Meta, Query, Scan};
-use pgnear_ann::{Element, Error};
+use pgnear_ann::{Element, Error, Tid};
 use pgnear_kernels::Metric;
 
 use crate::world::*;
@@ -268,4 +268,32 @@ fn specifications_outside_of_the_limits_are_refused() {
     assert!(!refused(with(
         |spec| (spec.m, spec.ef_construction) = (100, 4)
     )));
+}
+
+#[test]
+fn looks_without_a_lock_only_steer() {
+    for spec in small_specs() {
+        let all = rows(&spec, 2000, 1);
+        let store = build(&spec, &all, 8192);
+        let locked = recall(&spec, &store, &all, 40);
+        // Looks that show what is there change nothing.
+        store.set_tearing(0);
+        assert_eq!(recall(&spec, &store, &all, 40), locked, "{spec:?}");
+        // Torn ones cost recall at most: distances are exact and in order, and no row is lost.
+        store.set_tearing(3);
+        let torn = recall(&spec, &store, &all, 40);
+        assert!(
+            torn > locked - 0.3,
+            "{spec:?}: {torn} with torn looks, {locked} without"
+        );
+        let query = Source::new(&spec, 9).row();
+        let hits = search(&store, &query, options(40, Iterative::Off));
+        for (tid, bits) in &hits {
+            let exact = distance(&spec, &query, &all[tid]);
+            assert_eq!(*bits, exact.to_bits(), "{spec:?}");
+        }
+        let order = |(tid, bits): &(Tid, u64)| (f64::from_bits(*bits), *tid);
+        assert!(hits.iter().map(order).is_sorted(), "{spec:?}");
+        assert!(everything(&store, &query).iter().eq(all.keys()), "{spec:?}");
+    }
 }
