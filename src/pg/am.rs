@@ -5,7 +5,7 @@
 
 use std::ffi::{CStr, c_int, c_void};
 
-use pgnear_ann::Tid;
+use pgnear_ann::{Error, NO_BLOCK, Tid};
 use pgrx::pg_sys;
 
 use super::build::{BuildTotals, Builds};
@@ -312,6 +312,34 @@ struct ScanState<A: IndexAm> {
     started: bool,
     /// The payload of the query; `None` for NULL.
     query: Option<Vec<u8>>,
+    /// Pages of the table when last asked: a row behind them may be new, or damage.
+    table_blocks: u32,
+}
+
+impl<A: IndexAm> ScanState<A> {
+    /// Refuses a row on a page that the table lacks: the table would report a file of its own as
+    /// missing.
+    ///
+    /// # Safety
+    /// `table` is open.
+    unsafe fn check_row(&mut self, table: pg_sys::Relation, tid: Tid) -> Result<(), AmError> {
+        if tid.block < self.table_blocks {
+            return Ok(());
+        }
+        // SAFETY: the caller's promise. Only in a heap is the number a page's.
+        unsafe {
+            if (*(*table).rd_rel).relam != pg_sys::HEAP_TABLE_AM_OID {
+                return Ok(());
+            }
+            let main = pg_sys::ForkNumber::MAIN_FORKNUM;
+            self.table_blocks = pg_sys::RelationGetNumberOfBlocksInFork(table, main);
+        }
+        if tid.block < self.table_blocks {
+            return Ok(());
+        }
+        let what = format!("row ({},{}) is not in the table", tid.block, tid.offset);
+        Err(Error::corrupt(NO_BLOCK, what).into())
+    }
 }
 
 unsafe extern "C-unwind" fn begin_scan<A: IndexAm>(
@@ -328,6 +356,7 @@ unsafe extern "C-unwind" fn begin_scan<A: IndexAm>(
                 scan: None,
                 started: false,
                 query: None,
+                table_blocks: 0,
             };
             (*scan).opaque = super::memory::leak_into_current_context(state).cast();
             scan
@@ -384,10 +413,14 @@ unsafe extern "C-unwind" fn get_tuple<A: IndexAm>(
                     };
                     state.scan = Some(A::scan(&store, query)?);
                 }
-                match &mut state.scan {
-                    Some(scan) => A::next(scan, &store),
-                    None => Ok(None),
+                let found = match &mut state.scan {
+                    Some(scan) => A::next(scan, &store)?,
+                    None => None,
+                };
+                if let Some(tid) = found {
+                    state.check_row((*scan).heapRelation, tid)?;
                 }
+                Ok(found)
             };
             match step() {
                 Ok(Some(tid)) => {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ffi::CStr;
 use std::marker::PhantomData;
 
-use pgnear_ann::{Element, Error};
+use pgnear_ann::{Element, Error, NO_BLOCK};
 use pgnear_kernels::Metric;
 use pgnear_values::{Code, ValueError};
 use pgrx::pg_sys;
@@ -208,6 +208,14 @@ fn raise(name: &str, error: AmError) -> ! {
     const REINDEX: &str = "Rebuild the index with REINDEX INDEX.";
     let (code, message, hint) = match error {
         AmError::Value(error) => super::error::raise(error),
+        AmError::Index(Error::Corrupt {
+            block: NO_BLOCK,
+            what,
+        }) => (
+            Sql::ERRCODE_INDEX_CORRUPTED,
+            format!("index \"{name}\" is corrupted: {what}"),
+            Some(REINDEX),
+        ),
         AmError::Index(Error::Corrupt { block, what }) => (
             Sql::ERRCODE_INDEX_CORRUPTED,
             format!("index \"{name}\" is corrupted at block {block}: {what}"),

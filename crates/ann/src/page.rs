@@ -36,6 +36,9 @@ pub const FORMAT: u8 = 1;
 /// The owner of a page that belongs to no list.
 pub const NO_OWNER: u32 = u32::MAX;
 
+/// Generation of a page in its first life, as a build leaves it.
+pub const FIRST_LIFE: u32 = 1;
+
 const LOWER: usize = 12;
 const UPPER: usize = 14;
 const SPECIAL_AT: usize = 16;
@@ -136,12 +139,12 @@ pub fn is_reusable(bytes: &[u8]) -> bool {
         || matches!(Page::open(0, bytes), Ok(Page::Written(view)) if view.kind() == Kind::Free)
 }
 
-/// The generation of the next life of a page: 1 for a page never written, else one more than the
+/// The generation of the next life of a page: [`FIRST_LIFE`] for a page never written, else one more than the
 /// last. Never 0, which stands for "no page".
 pub fn next_generation(bytes: &[u8]) -> u32 {
     match Page::open(0, bytes) {
-        Ok(Page::Written(view)) => view.generation().wrapping_add(1).max(1),
-        _ => 1,
+        Ok(Page::Written(view)) => view.generation().wrapping_add(1).max(FIRST_LIFE),
+        _ => FIRST_LIFE,
     }
 }
 

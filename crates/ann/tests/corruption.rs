@@ -103,6 +103,30 @@ fn flipped_bytes_are_survived() {
 }
 
 #[test]
+fn what_a_special_area_means_is_verified() {
+    const FREE: u8 = 6;
+    for spec in specs() {
+        let store = sample(&spec);
+        let mut in_use = 0;
+        for block in 0..store.blocks() as usize {
+            // Mark, format, kind, owner, generation, next page; the last 4 bytes are spare.
+            for at in SMALL_PAGE - 24..SMALL_PAGE - 4 {
+                let mut is_free = false;
+                let damaged = store.tampered(|pages| {
+                    is_free = pages[block][SMALL_PAGE - 24 + 3] == FREE;
+                    pages[block][at] ^= 1;
+                });
+                if !is_free {
+                    in_use += 1;
+                    assert_ne!(findings(&damaged).len(), 0, "byte {at} of block {block}");
+                }
+            }
+        }
+        assert!(in_use > 0);
+    }
+}
+
+#[test]
 fn wrong_links_and_numbers_are_survived() {
     for spec in specs() {
         let store = sample(&spec);

@@ -8,7 +8,7 @@ use super::meta::{IndexSpec, Meta};
 use super::search::norm_to_keep;
 use crate::alloc;
 use crate::error::Error;
-use crate::page::{Kind, Link, NO_OWNER, PageMut};
+use crate::page::{FIRST_LIFE, Kind, Link, NO_OWNER, PageMut};
 use crate::query::check_length;
 use crate::row::Tid;
 use crate::store::BulkWriter;
@@ -24,9 +24,6 @@ pub struct BuildStats {
     /// Rows of the largest list.
     pub largest_list: u64,
 }
-
-/// Generation of every page of a new index.
-const FIRST: u32 = 1;
 
 /// Writes a new index.
 pub struct Builder<'w, W: BulkWriter> {
@@ -103,7 +100,7 @@ impl<'w, W: BulkWriter> Builder<'w, W> {
         let layout = &self.meta.layout;
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut self.page);
         if self.used == 0 {
-            PageMut::init(bytes, Kind::List, list, FIRST);
+            PageMut::init(bytes, Kind::List, list, FIRST_LIFE);
         }
         let mut page = PageMut::open(self.next_block, bytes)?;
         let cont = if layout.is_wide() {
@@ -182,7 +179,7 @@ impl<'w, W: BulkWriter> Builder<'w, W> {
         let rest = std::mem::take(&mut self.rest);
         for (number, part) in rest.chunks(body).enumerate() {
             let bytes = bytemuck::cast_slice_mut(&mut self.page);
-            let mut page = PageMut::init(bytes, Kind::Cont, self.list, FIRST);
+            let mut page = PageMut::init(bytes, Kind::Cont, self.list, FIRST_LIFE);
             page.body_mut()[..part.len()].copy_from_slice(part);
             page.set_used(part.len());
             if number as u32 + 1 < wide_pages {
@@ -203,7 +200,7 @@ impl<'w, W: BulkWriter> Builder<'w, W> {
         let first = number as usize * per_page;
         let entries = &self.directory[first..self.directory.len().min(first + per_page)];
         let bytes = bytemuck::cast_slice_mut(&mut self.page);
-        let mut page = PageMut::init(bytes, Kind::Directory, NO_OWNER, FIRST);
+        let mut page = PageMut::init(bytes, Kind::Directory, NO_OWNER, FIRST_LIFE);
         for (entry, bytes) in entries
             .iter()
             .zip(page.body_mut().chunks_exact_mut(DIRECTORY_ENTRY))
@@ -223,7 +220,7 @@ impl<'w, W: BulkWriter> Builder<'w, W> {
             while done < size {
                 let page_bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut self.page);
                 if used == 0 {
-                    PageMut::init(page_bytes, Kind::Centroid, NO_OWNER, FIRST);
+                    PageMut::init(page_bytes, Kind::Centroid, NO_OWNER, FIRST_LIFE);
                 }
                 let mut page = PageMut::open(self.next_block, page_bytes)?;
                 let part = (size - done).min(body - used);
@@ -261,6 +258,6 @@ impl<'w, W: BulkWriter> Builder<'w, W> {
 fn link(block: u32) -> Link {
     Link {
         block,
-        generation: FIRST,
+        generation: FIRST_LIFE,
     }
 }

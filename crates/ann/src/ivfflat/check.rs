@@ -13,7 +13,7 @@ use super::meta::Meta;
 use super::search::norm_to_keep;
 use crate::alloc;
 use crate::error::Error;
-use crate::page::{Kind, Link, Page, u16_at};
+use crate::page::{FIRST_LIFE, Kind, Link, NO_OWNER, Page, u16_at};
 use crate::query::Query;
 use crate::row::{Element, Tid, TidState};
 use crate::store::{NO_BLOCK, Store};
@@ -175,7 +175,17 @@ impl<S: Store> Checker<'_, S> {
             }
         };
         let (kind, used) = (view.kind(), view.used().len());
+        let (owner, generation, next) = (view.owner(), view.generation(), view.next());
         drop(page);
+        if next.is_none() && next != Link::NONE {
+            self.find(
+                block,
+                None,
+                None,
+                "header",
+                "end of a chain has a generation",
+            );
+        }
         if kind == Kind::Free && used > 0 {
             self.find(block, None, None, "kind", "free page holds bytes");
         }
@@ -194,6 +204,11 @@ impl<S: Store> Checker<'_, S> {
         if !expected {
             let message = format!("{kind:?} page lies where none belongs");
             self.find(block, None, None, "kind", message);
+        } else if block < layout.lists_start
+            && (owner, generation, next) != (NO_OWNER, FIRST_LIFE, Link::NONE)
+        {
+            let message = "page of the fixed part has another owner, life or next page";
+            self.find(block, None, None, "header", message);
         } else {
             self.pages[block as usize] = match kind {
                 Kind::List => State::List,

@@ -4,7 +4,9 @@ use pgnear_kernels::Metric;
 
 use super::layout::Layout;
 use crate::error::Error;
-use crate::page::{self, Kind, NO_OWNER, PageMut, PageView, put_u16, put_u32, u16_at, u32_at};
+use crate::page::{
+    self, FIRST_LIFE, Kind, NO_OWNER, PageMut, PageView, put_u16, put_u32, u16_at, u32_at,
+};
 use crate::query::Shape;
 use crate::row::Element;
 use crate::store::Store;
@@ -134,7 +136,7 @@ impl Meta {
 
     /// Formats `bytes` as the meta page.
     pub(super) fn write(&self, bytes: &mut [u8]) {
-        let mut page = PageMut::init(bytes, Kind::Meta, NO_OWNER, 1);
+        let mut page = PageMut::init(bytes, Kind::Meta, NO_OWNER, FIRST_LIFE);
         self.write_body(&mut page.body_mut()[..LEN]);
         page.set_used(LEN);
     }

@@ -1,4 +1,5 @@
-//! The suite on one major: build, private server, SQL tests, Python tests, a look at the log.
+//! The suite on one major: build, private server, SQL tests, Python tests, a look at the log; then
+//! crashes, replicas and damage on servers that those tests start themselves.
 
 use super::report::{Counts, Failed, Report};
 use super::sql;
@@ -27,10 +28,11 @@ pub fn suite(
     accept: bool,
     report: &mut Report,
 ) {
-    let (build, python, log) = (
+    let (build, python, log, recovery) = (
         format!("build/{major}"),
         format!("python/{major}"),
         format!("log/{major}"),
+        format!("recovery/{major}"),
     );
     let name_of = |path: &PathBuf| {
         path.file_stem()
@@ -49,7 +51,7 @@ pub fn suite(
     if !tests
         .iter()
         .map(|(name, _)| name)
-        .chain([&build, &python, &log])
+        .chain([&build, &python, &log, &recovery])
         .any(|name| report.wants(name))
     {
         return;
@@ -76,6 +78,9 @@ pub fn suite(
         report.step(&python, || python_tests(project, &server.cluster));
     }
     report.step(&log, || no_crash(&server.cluster.log()));
+    if project.root.join("tests/recovery").is_dir() {
+        report.step(&recovery, || recovery_tests(project, &tree));
+    }
 }
 
 /// A private tree with this build in it, under both names. Its server is stopped.
@@ -135,12 +140,37 @@ pub fn crashes(log: &str) -> Vec<&str> {
         .collect()
 }
 
-/// tests/python under pytest, in a virtual environment with tests/python/requirements.txt.
+/// tests/python under pytest, on the server that the other tests use.
 fn python_tests(project: &Project, cluster: &Cluster) -> Result<Counts> {
-    let folder = project.root.join("tests/python");
+    let mut pytest = pytest(project, cluster.tree, "tests/python")?;
+    let database = "python";
+    cluster
+        .psql("postgres")
+        .query(&format!("CREATE DATABASE {database}"))?;
+    pytest
+        .envs(cluster.client_environment())
+        .env("PGDATABASE", database);
+    counted(&mut pytest)
+}
+
+/// tests/recovery under pytest: it crashes and damages servers, which are its own.
+fn recovery_tests(project: &Project, tree: &Tree) -> Result<Counts> {
+    let mut pytest = pytest(project, tree, "tests/recovery")?;
+    pytest.env(
+        "PGNEAR_CLUSTERS",
+        tree.home.join(format!("{}-recovery", tree.name)),
+    );
+    if let Some(user) = &tree.user {
+        pytest.env("PGNEAR_SERVER_USER", &user.name);
+    }
+    counted(&mut pytest)
+}
+
+/// Pytest over one folder, in a virtual environment with tests/python/requirements.txt.
+fn pytest(project: &Project, tree: &Tree, folder: &str) -> Result<Command> {
     apt::ensure_python()?;
     let python = wheel::python(project)?;
-    let requirements = folder.join("requirements.txt");
+    let requirements = project.root.join("tests/python/requirements.txt");
     let wanted = fs::read(&requirements).context("cannot read tests/python/requirements.txt")?;
     let stamp = project.target.join("python/requirements-installed");
     let wanted = format!("{:016x}", hash(&wanted));
@@ -152,24 +182,24 @@ fn python_tests(project: &Project, cluster: &Cluster) -> Result<Counts> {
         )?;
         fs::write(&stamp, wanted)?;
     }
-    let database = "python";
-    cluster
-        .psql("postgres")
-        .query(&format!("CREATE DATABASE {database}"))?;
     let mut pytest = Command::new(&python);
     pytest
         .args(["-m", "pytest", "-q", "-p", "no:cacheprovider"])
-        .arg(&folder)
+        .arg(project.root.join(folder))
         .current_dir(&project.root);
-    pytest
-        .envs(cluster.client_environment())
-        .env("PGDATABASE", database)
-        .env("PYTHONDONTWRITEBYTECODE", "1");
     // pg_dump and its like, of the server's own version.
-    pytest.env("PGBIN", &cluster.tree.bin).stdin(Stdio::null());
-    if let Some(path) = cluster.tree.library_path() {
+    pytest
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("PGBIN", &tree.bin)
+        .stdin(Stdio::null());
+    if let Some(path) = tree.library_path() {
         pytest.env("LD_LIBRARY_PATH", path);
     }
+    Ok(pytest)
+}
+
+/// Runs pytest and counts its tests.
+fn counted(pytest: &mut Command) -> Result<Counts> {
     let output = pytest.output().context("cannot run pytest")?;
     let printed = String::from_utf8_lossy(&output.stdout);
     let counts = pytest_counts(&printed);

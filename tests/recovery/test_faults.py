@@ -1,0 +1,217 @@
+"""A statement that is stopped or starved leaves nothing half made, and the server goes on."""
+
+import os
+import resource
+import threading
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from answers import FUNCTIONS, Search, sound
+from cluster import Cluster, alive, as_server
+
+ROWS, DIMS = 20_000, 64
+PHASES = ["performing k-means", "assigning tuples", "loading tuples"]
+
+BUILDS = {
+    "alone": "SET max_parallel_maintenance_workers = 0; SET maintenance_work_mem = '64MB'",
+    "parallel": "SET max_parallel_maintenance_workers = 2; SET min_parallel_table_scan_size = 0;"
+    " SET maintenance_work_mem = '128MB'",
+    "spilling": "SET max_parallel_maintenance_workers = 0; SET maintenance_work_mem = '4MB'",
+}
+
+L2 = Search("item", "item_l2", "ivfflat", "v vector_l2_ops", f"v <-> numbers(5, 1, {DIMS})::vector", "WITH (lists = 60)")
+
+
+@pytest.fixture(scope="module")
+def server():
+    cluster = Cluster("faults", settings={"shared_buffers": "16MB", "max_wal_size": "64MB"})
+    try:
+        cluster.create().start()
+        with cluster.connect() as connection:
+            connection.execute("CREATE EXTENSION pgnear;" + FUNCTIONS)
+            connection.execute(f"CREATE TABLE item (id bigint, v vector({DIMS}))")
+            connection.execute("ALTER TABLE item ALTER v SET STORAGE PLAIN")
+            connection.execute(
+                f"INSERT INTO item SELECT i, numbers(i, i / 1009, {DIMS})::vector FROM generate_series(1, {ROWS}) i"
+            )
+            connection.execute("VACUUM (FREEZE, ANALYZE) item")
+        yield cluster
+        assert cluster.crashes() == []
+    finally:
+        cluster.remove()
+
+
+def files(cluster, connection):
+    """Files of the database that no relation owns, and temporary files."""
+    base = connection.execute(
+        "SELECT 'base/' || oid FROM pg_database WHERE datname = current_database()"
+    ).fetchone()[0]
+    # Files of dropped relations go with a checkpoint.
+    connection.execute("CHECKPOINT")
+    known = {
+        str(number)
+        for (number,) in connection.execute(
+            "SELECT pg_relation_filenode(oid) FROM pg_class WHERE pg_relation_filenode(oid) IS NOT NULL"
+        )
+    }
+    numbered = [path.name for path in (cluster.data / base).iterdir() if path.name[0].isdigit()]
+    left = [name for name in numbered if name.split(".")[0].split("_")[0] not in known]
+    return left + [path.name for path in cluster.data.glob("base/pgsql_tmp/*")]
+
+
+def nothing_left(cluster):
+    """No index, no file, no damage to the table; and the server builds when it is let."""
+    with cluster.connect() as connection:
+        indexes = connection.execute("SELECT indexrelid::regclass FROM pg_index WHERE indrelid = 'item'::regclass")
+        assert indexes.fetchall() == []
+        assert connection.execute("SELECT count(*) FROM item").fetchone() == (ROWS,)
+        assert files(cluster, connection) == []
+    assert cluster.crashes() == []
+
+
+class Build(threading.Thread):
+    """Builds an index in a session of its own, and keeps how it ended."""
+
+    def __init__(self, cluster, settings, statement=L2.create):
+        super().__init__(daemon=True)
+        self.connection = cluster.connect()
+        self.connection.execute(settings)
+        self.pid = self.connection.info.backend_pid
+        self.statement = statement
+        self.error = None
+
+    def run(self):
+        try:
+            self.connection.execute(self.statement)
+        except psycopg.Error as error:
+            self.error = error
+
+
+@pytest.mark.parametrize("settings", BUILDS.values(), ids=BUILDS)
+def test_a_build_is_cancelled_in_each_phase(server, settings):
+    with server.connect() as observer:
+        for phase in PHASES:
+            # Seen in a phase, a build may have left it when the signal comes: then another is made.
+            for attempt in range(50):
+                if cancelled_in(server, observer, settings, phase):
+                    break
+                observer.execute("DROP INDEX IF EXISTS item_l2")
+            else:
+                raise AssertionError(f"never cancelled in the phase '{phase}'")
+            print(f"cancelled while {phase}, attempt {attempt + 1}")
+            nothing_left(server)
+    with server.connect() as connection:
+        connection.execute(settings)
+        connection.execute(L2.create)
+        assert sound(connection, [L2]) == ROWS
+        connection.execute("DROP INDEX item_l2")
+
+
+def cancelled_in(server, observer, settings, phase):
+    build = Build(server, settings)
+    build.start()
+    look = "SELECT phase FROM pg_stat_progress_create_index WHERE pid = %s"
+    while build.is_alive():
+        seen = observer.execute(look, [build.pid]).fetchone()
+        if seen and phase in seen[0]:
+            observer.execute("SELECT pg_cancel_backend(%s)", [build.pid])
+            break
+    build.join()
+    build.connection.close()
+    if build.error is None:
+        return False
+    assert isinstance(build.error, errors.QueryCanceled), build.error
+    return True
+
+
+@pytest.mark.parametrize("settings", BUILDS.values(), ids=BUILDS)
+def test_a_build_is_cancelled_at_any_moment(server, settings):
+    """Whatever the moment, a build is cancelled or whole."""
+    ended = {"cancelled": 0, "whole": 0}
+    with server.connect() as connection:
+        connection.execute(settings)
+        for milliseconds in (1, 3, 7, 15, 30, 60, 120, 200, 400, 800):
+            connection.execute(f"SET statement_timeout = {milliseconds}")
+            try:
+                connection.execute(L2.create)
+                ended["whole"] += 1
+            except errors.QueryCanceled:
+                ended["cancelled"] += 1
+            connection.execute("RESET statement_timeout")
+            if ended["whole"]:
+                break
+            nothing_left(server)
+        connection.execute("DROP INDEX IF EXISTS item_l2")
+    print(ended)
+    nothing_left(server)
+
+
+class Limit:
+    """A limit on what a backend may use, for as long as this lasts. Only its own: the server has none."""
+
+    def __init__(self, connection, kind, value):
+        self.pid, self.kind, self.value = connection.info.backend_pid, kind, value
+
+    def set(self, value):
+        """Sets the limit of the backend, as its own user: root may lack the right."""
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                who = as_server()
+                if who:
+                    os.setgroups([])
+                    os.setgid(who["group"])
+                    os.setuid(who["user"])
+                most = resource.prlimit(self.pid, self.kind)[1]
+                resource.prlimit(self.pid, self.kind, (most if value is None else value, most))
+                status = 0
+            finally:
+                os._exit(status)
+        return os.waitpid(child, 0)[1] == 0
+
+    def __enter__(self):
+        assert self.set(self.value), "the limit could not be set"
+
+    def __exit__(self, *error):
+        assert self.set(None) or not alive(self.pid), "the limit could not be lifted"
+
+
+@pytest.mark.parametrize("settings", BUILDS.values(), ids=BUILDS)
+def test_a_full_disk_stops_a_build(server, settings):
+    """A file cannot grow beyond a size: the index's, or that of a sort that spills."""
+    failed = 0
+    with server.connect() as connection:
+        connection.execute(settings)
+        connection.execute("SET max_parallel_maintenance_workers = 0")  # a limit is one process's
+        for size in (64 << 10, 1 << 20, 3 << 20, 5 << 20):
+            with Limit(connection, resource.RLIMIT_FSIZE, size), pytest.raises(psycopg.Error) as raised:
+                connection.execute(L2.create)
+            # The size of a file is no error that PostgreSQL has a state for, other than a full disk.
+            assert raised.value.sqlstate in ("53100", "XX000", "58030"), raised.value
+            assert "File too large" in str(raised.value) or "No space left" in str(raised.value)
+            failed += 1
+            nothing_left(server)
+        connection.execute(L2.create)
+        # An insert that needs a page finds no room for it; the statement is undone.
+        size = connection.execute("SELECT pg_relation_size('item_l2')").fetchone()[0]
+        with Limit(connection, resource.RLIMIT_FSIZE, size), pytest.raises(psycopg.Error) as raised:
+            connection.execute("INSERT INTO item SELECT id + 1000000, v FROM item")
+        assert "File too large" in str(raised.value)
+        connection.execute("VACUUM item")
+        assert sound(connection, [L2]) == ROWS
+        connection.execute("DROP INDEX item_l2")
+    assert failed == 4
+    nothing_left(server)
+
+
+def test_others_may_not_verify_an_index(server):
+    with server.connect() as connection:
+        connection.execute("CREATE TABLE secret (v vector(3)); CREATE INDEX ON secret USING ivfflat (v vector_l2_ops)")
+        connection.execute("CREATE ROLE stranger; GRANT SELECT ON secret TO stranger; SET ROLE stranger")
+        with pytest.raises(errors.InsufficientPrivilege):
+            connection.execute("SELECT * FROM pgnear_index_check('secret_v_idx')")
+        connection.execute("RESET ROLE; DROP TABLE secret; DROP ROLE stranger")
