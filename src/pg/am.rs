@@ -10,6 +10,7 @@ use pgrx::pg_sys;
 
 use super::build::{BuildTotals, Builds};
 use super::cost::{IndexCost, PlannedScan};
+use super::error::raise;
 use super::fmgr::Call;
 use super::index::{AmError, Index};
 use super::row::{split_value, tid_from, tid_to};
@@ -385,7 +386,8 @@ unsafe extern "C-unwind" fn rescan<A: IndexAm>(
             if (*scan).numberOfOrderBys > 0 {
                 let key = &*(*scan).orderByData;
                 if key.sk_flags & pg_sys::SK_ISNULL as i32 == 0 {
-                    state.query = Some(payload(key.sk_argument).to_vec());
+                    let query = super::memory::copied(payload(key.sk_argument));
+                    state.query = Some(query.unwrap_or_else(|error| raise(error)));
                 }
             }
         });

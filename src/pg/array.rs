@@ -6,6 +6,7 @@ use pgnear_values::{Code, ValueError};
 use pgrx::pg_sys;
 
 use super::fmgr::{Call, Return};
+use super::memory::{collect, copied};
 use super::raw;
 
 /// The elements of an array of numbers, as their own type.
@@ -39,7 +40,7 @@ impl Call<'_> {
 
     /// Argument `n`, an array of smallint, integer, bigint, real, double precision or numeric.
     ///
-    /// Errors: more than one dimension, NULL elements, another element type.
+    /// Errors: more than one dimension, NULL elements, another element type, no memory.
     pub fn numbers(self, n: usize) -> Result<Numbers, ValueError> {
         let array = self.array(n);
         // SAFETY: `array` is a detoasted array; deconstruct_array allocates what it returns.
@@ -75,31 +76,29 @@ impl Call<'_> {
             let words = datums.iter().map(|datum| datum.value());
             Ok(match kind {
                 pg_sys::INT2OID => {
-                    Numbers::Int8(words.map(|word| i64::from(word as i16)).collect())
+                    Numbers::Int8(collect(words.map(|word| i64::from(word as i16)))?)
                 }
                 pg_sys::INT4OID => {
-                    Numbers::Int8(words.map(|word| i64::from(word as i32)).collect())
+                    Numbers::Int8(collect(words.map(|word| i64::from(word as i32)))?)
                 }
-                pg_sys::INT8OID => Numbers::Int8(words.map(|word| word as i64).collect()),
+                pg_sys::INT8OID => Numbers::Int8(collect(words.map(|word| word as i64))?),
                 pg_sys::FLOAT4OID => {
-                    Numbers::Float4(words.map(|word| f32::from_bits(word as u32)).collect())
+                    Numbers::Float4(collect(words.map(|word| f32::from_bits(word as u32)))?)
                 }
                 pg_sys::FLOAT8OID => {
-                    Numbers::Float8(words.map(|word| f64::from_bits(word as u64)).collect())
+                    Numbers::Float8(collect(words.map(|word| f64::from_bits(word as u64)))?)
                 }
-                pg_sys::NUMERICOID => Numbers::Float4(
-                    datums
-                        .iter()
-                        .map(|datum| {
-                            let result = pg_sys::DirectFunctionCall1Coll(
-                                Some(raw::numeric_float4),
-                                pg_sys::InvalidOid,
-                                *datum,
-                            );
-                            f32::from_bits(result.value() as u32)
-                        })
-                        .collect(),
-                ),
+                pg_sys::NUMERICOID => {
+                    let float4 = |datum: &pg_sys::Datum| {
+                        let result = pg_sys::DirectFunctionCall1Coll(
+                            Some(raw::numeric_float4),
+                            pg_sys::InvalidOid,
+                            *datum,
+                        );
+                        f32::from_bits(result.value() as u32)
+                    };
+                    Numbers::Float4(collect(datums.iter().map(float4))?)
+                }
                 _ => return Err(error(Code::DataException, "unsupported array type")),
             })
         }
@@ -153,7 +152,7 @@ impl Call<'_> {
     }
 
     /// Argument `n` of type `jsonb`, as text.
-    pub fn jsonb_text(self, n: usize) -> Vec<u8> {
+    pub fn jsonb_text(self, n: usize) -> Result<Vec<u8>, ValueError> {
         // SAFETY: the SQL declaration says jsonb; jsonb_out returns a zero-terminated string.
         unsafe {
             let text = pg_sys::DirectFunctionCall1Coll(
@@ -161,9 +160,7 @@ impl Call<'_> {
                 pg_sys::InvalidOid,
                 self.datum(n),
             );
-            std::ffi::CStr::from_ptr(text.cast_mut_ptr())
-                .to_bytes()
-                .to_vec()
+            copied(std::ffi::CStr::from_ptr(text.cast_mut_ptr()).to_bytes())
         }
     }
 

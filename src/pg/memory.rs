@@ -1,8 +1,36 @@
-//! Rust values that live as long as a PostgreSQL memory context.
+//! Rust values that live as long as a PostgreSQL memory context, and vectors whose length comes from
+//! data: a failed Rust allocation would abort the server.
 
 use std::ffi::c_void;
 
+use pgnear_values::ValueError;
 use pgrx::pg_sys;
+
+/// The elements of an iterator that knows its length.
+///
+/// # Errors
+/// SQLSTATE 53200 where there is no memory for them.
+pub fn collect<T>(elements: impl ExactSizeIterator<Item = T>) -> Result<Vec<T>, ValueError> {
+    let mut vec = Vec::new();
+    vec.try_reserve_exact(elements.len())
+        .map_err(|_| pgnear_values::error::out_of_memory())?;
+    vec.extend(elements);
+    Ok(vec)
+}
+
+/// A copy of `slice`; errors as for [`collect`].
+pub fn copied<T: Copy>(slice: &[T]) -> Result<Vec<T>, ValueError> {
+    collect(slice.iter().copied())
+}
+
+/// Appends `slice` to `vec`, which grows to twice its size where it must grow; errors as for
+/// [`collect`].
+pub fn append<T: Copy>(vec: &mut Vec<T>, slice: &[T]) -> Result<(), ValueError> {
+    vec.try_reserve(slice.len())
+        .map_err(|_| pgnear_values::error::out_of_memory())?;
+    vec.extend_from_slice(slice);
+    Ok(())
+}
 
 /// Moves `value` to the heap; it is dropped when the current memory context is reset or deleted,
 /// in an abort too.

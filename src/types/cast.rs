@@ -74,9 +74,9 @@ sql_functions! {
 
     // A JSON array of numbers is, as text, what the input functions read.
     jsonb_to_vector => |call| {
-        call.return_vector(&vector::parse(&call.jsonb_text(0), call.typmod(1))?)
+        call.return_vector(&vector::parse(&call.jsonb_text(0)?, call.typmod(1))?)
     };
     jsonb_to_halfvec => |call| {
-        call.return_halfvec(&halfvec::parse(&call.jsonb_text(0), call.typmod(1))?)
+        call.return_halfvec(&halfvec::parse(&call.jsonb_text(0)?, call.typmod(1))?)
     };
 }

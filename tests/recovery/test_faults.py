@@ -208,6 +208,55 @@ def test_a_full_disk_stops_a_build(server, settings):
     nothing_left(server)
 
 
+def test_out_of_memory_is_an_error(server):
+    """Memory for a build, an insert and a search may end anywhere: 53200, and the session goes on."""
+    refused = {"build": 0, "insert": 0, "search": 0}
+    search = f"SELECT id FROM item ORDER BY {L2.order} LIMIT 20000"
+    insert = "INSERT INTO item SELECT id + 1000000, v FROM item WHERE id <= 100"
+    with server.connect() as connection:
+        for settings in (BUILDS["alone"], BUILDS["alone"] + "; SET pgnear.max_threads = 4"):
+            connection.execute(settings)
+            connection.execute(L2.create)
+            connection.execute("DROP INDEX item_l2")
+            for megabytes in (1, 2, 4, 6, 8, 12, 16, 24):
+                if starved(connection, megabytes, L2.create):
+                    refused["build"] += 1
+                else:
+                    connection.execute("DROP INDEX item_l2")
+                nothing_left(server)
+        assert refused["build"] > 0
+    with server.connect() as connection:
+        connection.execute(L2.create)
+    for kilobytes in (64, 256, 512, 1024, 2048):
+        for name, statement in (("search", search), ("insert", insert)):
+            # A new session: memory that was used before would be there for use again.
+            with server.connect() as connection:
+                connection.execute("SET enable_seqscan = off; SET ivfflat.probes = 60")
+                connection.execute(f"EXPLAIN {statement}")
+                refused[name] += starved(connection, kilobytes / 1024, statement)
+                connection.execute("DELETE FROM item WHERE id > 1000000")
+    print(refused)
+    with server.connect() as connection:
+        connection.execute("VACUUM item")
+        assert sound(connection, [L2]) == ROWS
+        connection.execute("DROP INDEX item_l2")
+    nothing_left(server)
+
+
+def starved(connection, megabytes, statement):
+    """Whether the statement ran out of memory with so much more than the session has."""
+    status = Path(f"/proc/{connection.info.backend_pid}/status").read_text()
+    size = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmSize:"))
+    try:
+        with Limit(connection, resource.RLIMIT_AS, (size << 10) + int(megabytes * (1 << 20))):
+            connection.execute(statement)
+        return False
+    except psycopg.Error as error:
+        assert error.sqlstate == "53200", f"{statement}, {megabytes} MB: {error.sqlstate} {error}"
+        connection.execute("SELECT 1")
+        return True
+
+
 def test_others_may_not_verify_an_index(server):
     with server.connect() as connection:
         connection.execute("CREATE TABLE secret (v vector(3)); CREATE INDEX ON secret USING ivfflat (v vector_l2_ops)")

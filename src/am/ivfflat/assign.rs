@@ -13,6 +13,7 @@ use crate::am::column::{check_dims, internal, is_skipped, quant_error};
 use crate::parallel_worker;
 use crate::pg::build::RowScan;
 use crate::pg::index::AmError;
+use crate::pg::memory::{append, copied};
 use crate::pg::parallel::Assigned;
 use crate::pg::sort::RowSort;
 
@@ -33,9 +34,11 @@ struct Batch {
 
 impl Batch {
     fn push(&mut self, spec: &IndexSpec, tid: Tid, elements: &[u8]) -> Result<(), AmError> {
-        self.tids.push(tid);
-        self.payloads
-            .extend_from_slice(&elements[..spec.element.bytes(spec.dims)]);
+        append(&mut self.tids, &[tid])?;
+        append(
+            &mut self.payloads,
+            &elements[..spec.element.bytes(spec.dims)],
+        )?;
         if spec.element != Element::Bit {
             let start = self.floats.len();
             grow(&mut self.floats, start + spec.dims as usize)?;
@@ -153,11 +156,11 @@ fn from_shared_words(words: &[u64]) -> Result<(IndexSpec, Targets), AmError> {
     let lists = spec.lists as usize;
     let targets = if spec.element == Element::Bit {
         let each = spec.element.bytes(spec.dims);
-        let data = bytes[..lists * each].to_vec();
+        let data = copied(&bytes[..lists * each])?;
         Targets::Bits(BitMatrix::try_from_vec(each, data).map_err(internal)?)
     } else {
         let dims = spec.dims as usize;
-        let data = bytemuck::cast_slice::<u8, f32>(bytes)[..lists * dims].to_vec();
+        let data = copied(&bytemuck::cast_slice::<u8, f32>(bytes)[..lists * dims])?;
         Targets::Floats(Matrix::try_from_vec(dims, data).map_err(internal)?)
     };
     Ok((spec, targets))
