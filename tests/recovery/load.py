@@ -41,32 +41,48 @@ def create(connection):
         connection.execute(search.create)
 
 
-class Writer(threading.Thread):
+class Session(threading.Thread):
+    """Does one thing after the other in a session until the server ends or it is told to stop."""
+
+    def __init__(self, cluster):
+        super().__init__(daemon=True)
+        self.cluster = cluster
+        self.failure = None
+        self.stop = threading.Event()
+        self.runs = 0
+
+    def run(self):
+        try:
+            with self.cluster.connect() as connection:
+                self.begin(connection)
+                while not self.stop.is_set():
+                    self.step(connection)
+                    self.runs += 1
+        except psycopg.OperationalError as error:
+            # Without a state the server is gone; with one, it may have refused or ended the session.
+            if error.sqlstate is not None and error.sqlstate[:2] != "57":
+                self.failure = error
+        except BaseException as error:
+            self.failure = error
+
+    def begin(self, connection):
+        pass
+
+
+class Writer(Session):
     """Inserts, updates and deletes rows with ids of its own, and keeps what the server acknowledged."""
 
     def __init__(self, cluster, table, number, seed, rows):
-        super().__init__(daemon=True)
-        self.cluster, self.table, self.number, self.rows = cluster, table, number, rows
+        super().__init__(cluster)
+        self.table, self.number, self.rows = table, number, rows
         self.random = random.Random(f"{seed} {number}")
         self.next = 1
         # id -> version, as acknowledged; and as it is if the transaction under way was committed.
         self.sure = {}
         self.unsure = {}
         self.commits = 0
-        self.failure = None
-        self.stop = threading.Event()
 
-    def run(self):
-        try:
-            with self.cluster.connect() as connection:
-                while not self.stop.is_set():
-                    self.transaction(connection)
-        except psycopg.OperationalError:
-            pass  # the server is gone
-        except BaseException as error:
-            self.failure = error
-
-    def transaction(self, connection):
+    def step(self, connection):
         """Some statements; one in five transactions is rolled back, one has a part rolled back."""
         state = dict(self.sure)
         rolls_back = self.random.random() < 0.2
@@ -118,34 +134,34 @@ class Writer(threading.Thread):
         self.sure = self.unsure = found
 
 
-class Repeat(threading.Thread):
-    """Runs statements of a list in turn until the server ends."""
+class Repeat(Session):
+    """Runs statements of a list in turn."""
 
     def __init__(self, cluster, statements):
-        super().__init__(daemon=True)
-        self.cluster, self.statements = cluster, statements
-        self.failure = None
-        self.stop = threading.Event()
-        self.runs = 0
+        super().__init__(cluster)
+        self.statements = statements
 
-    def run(self):
-        try:
-            with self.cluster.connect() as connection:
-                connection.execute("SET enable_seqscan = off; SET ivfflat.probes = 100")
-                while not self.stop.is_set():
-                    connection.execute(self.statements[self.runs % len(self.statements)])
-                    self.runs += 1
-        except psycopg.OperationalError:
-            pass  # the server is gone
-        except BaseException as error:
-            self.failure = error
+    def begin(self, connection):
+        connection.execute("SET enable_seqscan = off; SET ivfflat.probes = 100")
+
+    def step(self, connection):
+        connection.execute(self.statements[self.runs % len(self.statements)])
+
+
+class Compare(Session):
+    """In one snapshot, an index gives the rows that the table has, while others change both."""
+
+    def step(self, connection):
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        SEARCHES[self.runs % len(SEARCHES)].agree(connection)
+        connection.execute("COMMIT")
 
 
 class Load:
-    """Writers with a searcher and a session that vacuums. Ids of writers do not overlap."""
+    """Writers with sessions that search and one that vacuums. Ids of writers do not overlap."""
 
-    def __init__(self, cluster, seed):
-        self.cluster = cluster
+    def __init__(self, cluster, seed, searching=True):
+        self.cluster, self.searching = cluster, searching
         self.writers = [Writer(cluster, "narrow", n, seed, 200) for n in range(1, 4)]
         self.writers.append(Writer(cluster, "wide", 4, seed, 12))
 
@@ -158,7 +174,9 @@ class Load:
             f"SELECT id FROM {s.table} ORDER BY {s.order} LIMIT {limit}" for s in SEARCHES for limit in (5, 1000)
         ]
         vacuums = ["VACUUM narrow", "VACUUM wide", "VACUUM narrow", "CHECKPOINT"]
-        self.others = [Repeat(self.cluster, searches), Repeat(self.cluster, vacuums)]
+        self.others = [Repeat(self.cluster, vacuums)]
+        if self.searching:
+            self.others += [Repeat(self.cluster, searches), Compare(self.cluster)]
         for thread in [*self.writers, *self.others]:
             thread.start()
         return self
