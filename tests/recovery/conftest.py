@@ -44,16 +44,3 @@ def make_cluster():
     made = Made()
     yield made
     made.end()
-
-
-@pytest.fixture(scope="module")
-def server():
-    """A running server for a module whose tests do not end it. None of its processes may die."""
-    cluster = Cluster("shared", settings={"wal_level": "replica"})
-    try:
-        cluster.create().start()
-        cluster.query("CREATE EXTENSION pgnear")
-        yield cluster
-        assert cluster.crashes() == []
-    finally:
-        cluster.remove()

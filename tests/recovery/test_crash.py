@@ -69,6 +69,38 @@ def test_crash_under_load(make_cluster, consistency):
     assert "inconsistent page" not in cluster.log
 
 
+def test_a_crash_during_a_build_leaves_a_table_that_can_be_indexed(make_cluster):
+    cluster = make_cluster("building").create().start()
+    search = Search("item", "item_l2", "ivfflat", "v vector_l2_ops", "v <-> numbers(5, 0, 64)::vector", "WITH (lists = 40)")
+    concurrently = search.create.replace("CREATE INDEX", "CREATE INDEX CONCURRENTLY")
+    with cluster.connect() as connection:
+        connection.execute("CREATE EXTENSION pgnear;" + FUNCTIONS)
+        connection.execute("CREATE TABLE item (id bigint, v vector(64))")
+        connection.execute("INSERT INTO item SELECT i, numbers(i, i / 1009, 64)::vector FROM generate_series(1, 10000) i")
+    for statement in (search.create, concurrently, "REINDEX INDEX item_l2", "REINDEX INDEX CONCURRENTLY item_l2"):
+        with cluster.connect() as connection:
+            if statement.startswith("REINDEX"):
+                connection.execute(f"DROP INDEX IF EXISTS item_l2; {search.create}")
+            else:
+                connection.execute("DROP INDEX IF EXISTS item_l2")
+        session = load.Repeat(cluster, [statement, "SELECT pg_sleep(600)"])
+        session.start()
+        phases = "SELECT phase FROM pg_stat_progress_create_index WHERE phase LIKE '%%building%%'"
+        seen = wait_for(lambda: cluster.query(phases) or session.runs, "the build")
+        cluster.kill()
+        session.join(120)
+        if session.failure:
+            raise session.failure
+        cluster.start()
+        print(f"{statement}: killed in {seen}")
+        with cluster.connect() as connection:
+            invalid = "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid"
+            for (name,) in connection.execute(invalid).fetchall():
+                connection.execute(f"DROP INDEX {name}")
+            connection.execute(search.create.replace("CREATE INDEX", "CREATE INDEX IF NOT EXISTS"))
+            assert sound(connection, [search]) == 10000
+
+
 def test_unlogged_tables_are_empty_after_a_crash_and_usable(make_cluster):
     cluster = make_cluster("unlogged").create().start()
     narrow = Search("item", "item_l2", "ivfflat", "v vector_l2_ops", "v <-> '[1,0,0]'", "WITH (lists = 4)")

@@ -149,6 +149,45 @@ def test_a_build_is_cancelled_at_any_moment(server, settings):
     nothing_left(server)
 
 
+def test_other_statements_are_cancelled_at_any_moment(server):
+    """Whatever an insert, a vacuum or a search that is stopped leaves, the index is sound."""
+    wide = Search("big", "big_l2", "ivfflat", "v vector_l2_ops", "v <-> numbers(5, 1, 3000)::vector", "WITH (lists = 3)")
+    statements = [
+        "INSERT INTO item SELECT id + 100000, v FROM item WHERE id <= 3000",
+        "INSERT INTO big SELECT id + 100000, v FROM big WHERE id <= 100",
+        "VACUUM item",
+        "VACUUM big",
+        f"SELECT id FROM item ORDER BY {L2.order} LIMIT 10000",
+        "SELECT * FROM pgnear_index_check('item_l2')",
+    ]
+    cancelled = dict.fromkeys(statements, 0)
+    with server.connect() as connection:
+        connection.execute("CREATE TABLE big (id bigint, v vector(3000))")
+        connection.execute("INSERT INTO big SELECT i, numbers(i, 0, 3000)::vector FROM generate_series(1, 100) i")
+        for search in (L2, wide):
+            connection.execute(search.create)
+        connection.execute("SET enable_seqscan = off; SET ivfflat.probes = 60")
+        for milliseconds in (1, 2, 4, 6, 9, 13, 19, 28, 42):
+            for statement in statements:
+                connection.execute(f"SET statement_timeout = {milliseconds}")
+                try:
+                    connection.execute(statement)
+                except errors.QueryCanceled:
+                    cancelled[statement] += 1
+                connection.execute("RESET statement_timeout")
+            connection.execute("DELETE FROM item WHERE id > 100000; DELETE FROM big WHERE id > 100000")
+        assert sum(cancelled.values()) > 0
+        assert sound(connection, [L2, wide]) == ROWS + 100
+        connection.execute("VACUUM item")
+        connection.execute("VACUUM big")
+        assert sound(connection, [L2, wide]) == ROWS + 100
+        # All that was left without an owner has one now, or is free.
+        assert connection.execute("SELECT * FROM pgnear_index_check('big_l2')").fetchall() == []
+        connection.execute("DROP TABLE big; DROP INDEX item_l2")
+    print(cancelled)
+    nothing_left(server)
+
+
 class Limit:
     """A limit on what a backend may use, for as long as this lasts. Only its own: the server has none."""
 
