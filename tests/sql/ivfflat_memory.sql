@@ -23,8 +23,21 @@ TRUNCATE wide;
 SET maintenance_work_mem = '1MB';
 REINDEX INDEX wide_v2000_idx;
 DROP TABLE wide;
--- Centroids are needed whatever the table holds.
+-- pgvector's own bounds: centroids of 1.6 MB as 32-bit floats.
+CREATE TABLE narrow (v halfvec(4000));
+CREATE INDEX ON narrow USING ivfflat (v halfvec_l2_ops);
+SET maintenance_work_mem = '6MB';
+INSERT INTO narrow SELECT array_fill(i, ARRAY[4000]) FROM generate_series(1, 2) AS i;
+REINDEX TABLE narrow;
+SELECT count(*) FROM pgnear_index_check('narrow_v_idx');
+-- More rows than fit are counted, where pages leave it open.
+INSERT INTO narrow SELECT array_fill(i, ARRAY[4000]) FROM generate_series(1, 150) AS i;
+REINDEX TABLE narrow;
+SET maintenance_work_mem = '1MB';
+DROP TABLE narrow;
+-- Centroids of a single row are as many as those of a large table.
 CREATE TABLE small (v vector(300));
+INSERT INTO small SELECT array_fill(1, ARRAY[300]);
 DO $$
 BEGIN
     CREATE INDEX ON small USING ivfflat (v vector_l2_ops) WITH (lists = 32768);

@@ -115,13 +115,14 @@ pub fn assign(
 }
 
 /// Words before the centroids in [`shared_words`].
-const SHARED_HEAD: usize = 3;
+const SHARED_HEAD: usize = 4;
 
 /// The specification and the centroids as words, for other processes of this build.
 pub fn shared_words(spec: &IndexSpec, centroids: &Centroids) -> Result<Vec<u64>, AmError> {
     let bytes: &[u8] = match centroids {
         Centroids::Float { data, .. } => bytemuck::cast_slice(data),
         Centroids::Bits { data, .. } => data,
+        Centroids::Equal { bytes, .. } => bytes,
     };
     let mut words = Vec::new();
     grow(&mut words, SHARED_HEAD + bytes.len().div_ceil(8))?;
@@ -130,6 +131,11 @@ pub fn shared_words(spec: &IndexSpec, centroids: &Centroids) -> Result<Vec<u64>,
     words[0] = (metric.unwrap_or_default() as u64) << 32 | element.unwrap_or_default() as u64;
     words[1] = u64::from(spec.dims) << 32 | u64::from(spec.lists);
     words[2] = spec.seed;
+    // Of centroids that are all alike the first is enough: it is the nearest.
+    words[3] = match centroids {
+        Centroids::Equal { .. } => 1,
+        _ => u64::from(spec.lists),
+    };
     let rest: &mut [u8] = bytemuck::cast_slice_mut(&mut words[SHARED_HEAD..]);
     rest[..bytes.len()].copy_from_slice(bytes);
     Ok(words)
@@ -153,14 +159,13 @@ fn from_shared_words(words: &[u64]) -> Result<(IndexSpec, Targets), AmError> {
         seed: words[2],
     };
     let bytes: &[u8] = bytemuck::cast_slice(&words[SHARED_HEAD..]);
-    let lists = spec.lists as usize;
     let targets = if spec.element == Element::Bit {
         let each = spec.element.bytes(spec.dims);
-        let data = copied(&bytes[..lists * each])?;
+        let data = copied(&bytes[..words[3] as usize * each])?;
         Targets::Bits(BitMatrix::try_from_vec(each, data).map_err(internal)?)
     } else {
         let dims = spec.dims as usize;
-        let data = copied(&bytemuck::cast_slice::<u8, f32>(bytes)[..lists * dims])?;
+        let data = copied(&bytemuck::cast_slice::<u8, f32>(bytes)[..words[3] as usize * dims])?;
         Targets::Floats(Matrix::try_from_vec(dims, data).map_err(internal)?)
     };
     Ok((spec, targets))

@@ -24,24 +24,16 @@ const MIN_SAMPLES: usize = 10_000;
 /// Chooses the centroids by k-means over a sample of the table.
 pub fn train(spec: &IndexSpec, builds: &mut Builds<'_>) -> Result<Centroids, AmError> {
     let limit = builds.memory_limit();
-    let least = (spec.lists as usize * SAMPLES_PER_LIST).min(builds.most_rows());
+    let most = builds.most_rows();
+    let least = (spec.lists as usize * SAMPLES_PER_LIST).min(most);
     // More than that where it fits.
     let fits = Samples::most(spec, limit);
-    let wanted = least.max(MIN_SAMPLES.min(fits)).min(builds.most_rows());
-    let needed = Samples::bytes(spec, wanted);
-    if needed > limit {
-        return Err(value_error(
-            Code::ProgramLimitExceeded,
-            format!(
-                "memory required is {} MB, maintenance_work_mem is {} MB",
-                needed / (1 << 20) + 1,
-                limit / (1 << 20)
-            ),
-            Some("Increase maintenance_work_mem, or use fewer lists."),
-        )
-        .into());
+    let wanted = least.max(MIN_SAMPLES.min(fits)).min(most);
+    // Pages say how many rows there can be; there may be fewer, and they are few: so count them.
+    if wanted > fits && wanted < most {
+        return Err(too_little_memory(spec, wanted, limit));
     }
-    let mut samples = Samples::new(spec, wanted);
+    let mut samples = Samples::new(spec, wanted.min(fits));
     builds.scan_sample(wanted, SEED, &mut |_, dims, elements| {
         check_dims(spec, dims)?;
         if !is_skipped(spec.element, spec.metric, elements) {
@@ -49,6 +41,10 @@ pub fn train(spec: &IndexSpec, builds: &mut Builds<'_>) -> Result<Centroids, AmE
         }
         Ok(())
     })?;
+    let found = wanted.min(samples.seen as usize);
+    if found > fits {
+        return Err(too_little_memory(spec, found, limit));
+    }
     if samples.count() < spec.lists as usize {
         notice(
             "ivfflat index created with little data",
@@ -61,6 +57,19 @@ pub fn train(spec: &IndexSpec, builds: &mut Builds<'_>) -> Result<Centroids, AmE
         builds.rows_done(progress.done());
         builds.poll()
     })
+}
+
+fn too_little_memory(spec: &IndexSpec, samples: usize, limit: usize) -> AmError {
+    value_error(
+        Code::ProgramLimitExceeded,
+        format!(
+            "memory required is {} MB, maintenance_work_mem is {} MB",
+            Samples::bytes(spec, samples) / (1 << 20) + 1,
+            limit / (1 << 20)
+        ),
+        Some("Increase maintenance_work_mem, or use fewer lists."),
+    )
+    .into()
 }
 
 /// A uniform sample of rows (reservoir sampling: Vitter, "Random sampling with a reservoir", 1985,
@@ -82,9 +91,7 @@ impl Samples {
             Element::F32 | Element::F16 => 4 * spec.dims as usize,
             Element::Bit => spec.element.bytes(spec.dims),
         };
-        // Without samples there is nothing to compute: the centroids alone.
-        let centroids = if wanted == 0 { 1 } else { 3 } * spec.lists as usize;
-        (wanted + centroids) * row + wanted * 64
+        (wanted + 3 * spec.lists as usize) * row + wanted * 64
     }
 
     /// The most samples whose k-means takes up to `memory` bytes.
@@ -109,25 +116,19 @@ impl Samples {
         }
     }
 
+    /// Without samples there is nothing to compute, and hardly any memory needed.
     fn equal_centroids(&self, spec: &IndexSpec) -> Result<Centroids, AmError> {
-        let len = spec.lists as usize * self.width;
+        let mut bytes = Vec::new();
         if self.element == Element::Bit {
-            let mut data = Vec::new();
-            grow(&mut data, len)?;
-            return Ok(Centroids::Bits {
-                bytes_each: self.width,
-                data,
-            });
+            grow(&mut bytes, self.width)?;
+        } else {
+            grow(&mut bytes, 4 * self.width)?;
+            // Of unit length, as the metrics that compare directions want it.
+            bytes[..4].copy_from_slice(&1f32.to_ne_bytes());
         }
-        let mut data = Vec::new();
-        grow(&mut data, len)?;
-        // Of unit length, as the metrics that compare directions want it.
-        data.iter_mut()
-            .step_by(self.width)
-            .for_each(|first| *first = 1.0);
-        Ok(Centroids::Float {
-            dims: spec.dims,
-            data,
+        Ok(Centroids::Equal {
+            lists: spec.lists,
+            bytes,
         })
     }
 

@@ -21,6 +21,8 @@ pub enum Centroids {
     Float { dims: u32, data: Vec<f32> },
     /// For bit vectors: packed, `bytes_each` each.
     Bits { bytes_each: usize, data: Vec<u8> },
+    /// All alike, each of these bytes: of an index that was made without rows.
+    Equal { lists: u32, bytes: Vec<u8> },
 }
 
 impl Centroids {
@@ -29,6 +31,7 @@ impl Centroids {
         match self {
             Centroids::Float { dims, data } => data.len() / (*dims as usize).max(1),
             Centroids::Bits { bytes_each, data } => data.len() / (*bytes_each).max(1),
+            Centroids::Equal { lists, .. } => *lists as usize,
         }
     }
 
@@ -45,6 +48,7 @@ impl Centroids {
                 bytemuck::cast_slice(&data[index * dims..(index + 1) * dims])
             }
             Centroids::Bits { bytes_each, data } => &data[index * bytes_each..][..*bytes_each],
+            Centroids::Equal { bytes, .. } => bytes,
         }
     }
 
@@ -56,6 +60,13 @@ impl Centroids {
             (Centroids::Bits { bytes_each, data }, Element::Bit) => {
                 *bytes_each == Element::Bit.bytes(spec.dims)
                     && data.len() == bytes_each * spec.lists as usize
+            }
+            (Centroids::Equal { lists, bytes }, element) => {
+                let each = match element {
+                    Element::F32 | Element::F16 => 4 * spec.dims as usize,
+                    Element::Bit => element.bytes(spec.dims),
+                };
+                *lists == spec.lists && bytes.len() == each
             }
             _ => false,
         };
@@ -86,6 +97,7 @@ impl Centroids {
                     best.offer(list as u32, nearness.key_of_bits(bits));
                 }
             }
+            Centroids::Equal { .. } => return Ok(0),
         }
         Ok(best.list)
     }
