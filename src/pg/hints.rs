@@ -16,7 +16,7 @@ use super::compat::{RelationFile, relation_file};
 const INDEXES: usize = 4;
 /// `ReadRecentBuffer` doesn't count as a use, so that pages read only through hints would be evicted
 /// first: every so many reads go the long way.
-const LONG_WAY: u32 = 32;
+const LONG_WAY: u32 = 64;
 
 /// The hints of one file; a new file (REINDEX, TRUNCATE) starts anew.
 pub struct Hints {

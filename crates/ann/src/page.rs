@@ -206,6 +206,12 @@ impl<'a> Page<'a> {
     }
 }
 
+/// Asks for the bytes that [`Page::open`] checks: they lie at both ends of the page.
+pub fn prefetch_checked(store: &impl crate::store::Store, block: u32) {
+    store.prefetch(block, 0, HEADER);
+    store.prefetch(block, store.page_size() - SPECIAL, SPECIAL);
+}
+
 /// A written page whose header and special area have been checked.
 #[derive(Clone, Copy)]
 pub struct PageView<'a> {

@@ -8,6 +8,7 @@ use super::search::Search;
 use super::space::{Aligned, Encoder, Exact, Scorer};
 use crate::alloc;
 use crate::error::Error;
+use crate::page;
 use crate::query::{Query, from_sortable, sortable};
 use crate::row::Hit;
 use crate::row::Tid;
@@ -204,7 +205,8 @@ impl Scan {
             {
                 let (block, at) = layout.vector_place(later.node());
                 let bytes = layout.vector.min(layout.body - at);
-                store.prefetch(block, crate::page::HEADER + at, bytes);
+                store.prefetch(block, page::HEADER + at, bytes);
+                page::prefetch_checked(store, block);
             }
             let exact = &self.exact;
             let hit = with_vector(

@@ -10,7 +10,7 @@ use super::state::State;
 use super::table;
 use crate::alloc;
 use crate::error::Error;
-use crate::page::{Kind, NO_OWNER, Page, PageView};
+use crate::page::{self, Kind, NO_OWNER, Page, PageView};
 use crate::store::Store;
 
 /// A search under way.
@@ -49,7 +49,7 @@ impl Search {
         Ok(Search {
             scorer,
             beam: Beam::default(),
-            visited: Visited::with_room(16 * width)?,
+            visited: Visited::with_room(32 * width)?,
             discarded: keep_discarded.then(Vec::new),
             complete: false,
             expanded: 0,
@@ -125,6 +125,10 @@ impl Search {
                 };
                 if let Some(scored) = scored {
                     self.keep_scored(neighbour, &scored)?;
+                    // Next in turn, as far as is known: while the others are scored, its page comes.
+                    if self.beam.peek() == Some(neighbour) {
+                        prefetch_links(store, layout, neighbour);
+                    }
                 }
             }
         }
@@ -157,10 +161,7 @@ impl Search {
             prefetch(store, layout, *neighbour);
         }
         if let Some(next) = self.beam.peek() {
-            let (block, at) = layout.record_place(next);
-            let links = 4 * layout.degree;
-            let at = crate::page::HEADER + at + layout.record - links;
-            store.prefetch(block, at, links);
+            prefetch_links(store, layout, next);
         }
         Ok(())
     }
@@ -285,6 +286,15 @@ impl Search {
         }
         self.expand(store, layout)
     }
+}
+
+/// Asks for a node's neighbours, and for what is checked of their page.
+fn prefetch_links(store: &impl Store, layout: &Layout, node: u32) {
+    let (block, at) = layout.record_place(node);
+    let links = 4 * layout.degree;
+    let at = crate::page::HEADER + at + layout.record - links;
+    store.prefetch(block, at, links);
+    page::prefetch_checked(store, block);
 }
 
 /// Asks for what is going to be scored of a node.
