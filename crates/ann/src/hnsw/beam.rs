@@ -46,27 +46,31 @@ impl Item {
     }
 }
 
-/// The nearest items offered, at most `width`, in order.
+/// The nearest items offered, in order: at most `width` and a margin.
 #[derive(Default)]
 pub(super) struct Beam {
     items: Vec<Item>,
     width: usize,
+    /// The first of the margin, which is kept but not expanded.
+    edge: usize,
     /// No item before this is to be expanded.
     next: usize,
 }
 
 impl Beam {
-    /// Forgets everything; makes room for `width` items.
-    pub fn reset(&mut self, width: usize) -> Result<(), Error> {
+    /// Forgets everything; makes room for `width` items, and `margin` more.
+    pub fn reset(&mut self, width: usize, margin: usize) -> Result<(), Error> {
         self.items.clear();
         self.next = 0;
-        self.width = width.max(1);
+        self.edge = width.max(1);
+        self.width = self.edge + margin;
         alloc::reserve(&mut self.items, self.width)
     }
 
     /// Makes room for one more item.
     pub fn widen(&mut self) -> Result<(), Error> {
         self.width += 1;
+        self.edge += 1;
         let more = self.width - self.items.len();
         alloc::reserve(&mut self.items, more)
     }
@@ -93,7 +97,9 @@ impl Beam {
     /// The nearest node not expanded yet, which counts as expanded from now on.
     #[inline(always)]
     pub fn expand(&mut self) -> Option<u32> {
-        while let Some(item) = self.items.get_mut(self.next) {
+        while self.next < self.edge
+            && let Some(item) = self.items.get_mut(self.next)
+        {
             self.next += 1;
             if !item.is_expanded() {
                 *item = item.expanded();
@@ -106,7 +112,8 @@ impl Beam {
     /// The node that [`Beam::expand`] would return now.
     #[inline(always)]
     pub fn peek(&self) -> Option<u32> {
-        let rest = self.items.get(self.next..)?;
+        let end = self.edge.min(self.items.len());
+        let rest = self.items.get(self.next..end)?;
         rest.iter()
             .find(|item| !item.is_expanded())
             .map(|item| item.node())
@@ -223,7 +230,7 @@ mod tests {
     #[test]
     fn a_beam_keeps_the_nearest_and_expands_each_once() {
         let mut beam = Beam::default();
-        beam.reset(3).unwrap();
+        beam.reset(3, 0).unwrap();
         for (score, node) in [(5.0, 5), (1.0, 1), (3.0, 3)] {
             assert_eq!(beam.offer(Item::new(score, node)), None);
         }

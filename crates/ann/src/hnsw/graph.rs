@@ -344,7 +344,7 @@ impl Build<'_> {
         scratch.scorer.set_blob(blob);
         scratch
             .beam
-            .reset(self.meta.spec().ef_construction.into())?;
+            .reset(self.meta.spec().ef_construction.into(), 0)?;
         scratch.visited.clear();
         let Scratch {
             scorer,

@@ -33,7 +33,7 @@ pub fn insert(store: &impl Store, meta: &Meta, tid: Tid, payload: &[u8]) -> Resu
     scorer.set_vector(&mut encoder, payload);
     let width = usize::from(meta.spec().ef_construction);
     let mut search = Search::new(meta, scorer, width, false)?;
-    search.run(store, layout, width)?;
+    search.run(store, layout, width, 0)?;
     let mut near = Near::new(meta)?;
     for item in search.beam.items() {
         near.add(store, layout, &search.scorer, item.node())?;
@@ -411,7 +411,7 @@ impl<'m> Links<'m> {
         let mut scorer = Scorer::new(self.meta)?;
         scorer.set_blob(self.near.blob(0));
         let mut search = Search::new(self.meta, scorer, width, false)?;
-        search.run(store, &self.meta.layout, width)?;
+        search.run(store, &self.meta.layout, width, 0)?;
         alloc::reserve(candidates, search.beam.items().len())?;
         let found = search.beam.items().iter().map(|item| item.node());
         candidates.extend(found.filter(|near| *near != node));

@@ -27,8 +27,10 @@ pub enum Iterative {
 }
 
 /// Codes are not exact: with so many rows more than asked for, those at the edge are decided by
-/// exact distances too, and a search of a small width finds what one over vectors does.
-const MARGIN: usize = 10;
+/// exact distances too, and a search of a small width finds what one over vectors does. Of these,
+/// so many are expanded.
+const MARGIN: usize = 8;
+const EXPANDED_MARGIN: usize = 4;
 
 /// How far a scan goes.
 #[derive(Debug, Clone, Copy)]
@@ -162,7 +164,13 @@ impl Scan {
         if self.stats.rounds == 0 {
             let mut encoder = Encoder::read(store, &self.meta)?;
             (self.search.scorer).set_vector(&mut encoder, self.exact.vector());
-            self.search.run(store, layout, width)?;
+            // What is not expanded in the first round never is: an iterative scan may not go on
+            // from there.
+            let margin = match self.options.iterative {
+                Iterative::Off => MARGIN - EXPANDED_MARGIN,
+                Iterative::Relaxed | Iterative::Strict => 0,
+            };
+            self.search.run(store, layout, width - margin, margin)?;
             self.done = self.options.iterative == Iterative::Off;
         } else if self.is_over() {
             self.done = true;

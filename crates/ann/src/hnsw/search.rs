@@ -70,9 +70,16 @@ impl Search {
         Ok(self)
     }
 
-    /// Fills the beam, `width` wide, with the nearest nodes that can be found from the entry points.
-    pub fn run(&mut self, store: &impl Store, layout: &Layout, width: usize) -> Result<(), Error> {
-        self.beam.reset(width)?;
+    /// Fills the beam, `width` wide and a margin, with the nearest nodes that can be found from the
+    /// entry points.
+    pub fn run(
+        &mut self,
+        store: &impl Store,
+        layout: &Layout,
+        width: usize,
+        margin: usize,
+    ) -> Result<(), Error> {
+        self.beam.reset(width, margin)?;
         self.enter(store, layout)?;
         self.expand(store, layout)
     }
@@ -270,7 +277,7 @@ impl Search {
         layout: &Layout,
         width: usize,
     ) -> Result<(), Error> {
-        self.beam.reset(width)?;
+        self.beam.reset(width, 0)?;
         if let Some(discarded) = &mut self.discarded {
             let rest = if discarded.len() > width {
                 discarded.select_nth_unstable(width);
