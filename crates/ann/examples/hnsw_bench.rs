@@ -11,7 +11,8 @@ use std::time::Instant;
 
 use half::f16;
 use pgnear_ann::hnsw::{
-    self, Builder, Centre, IndexSpec, Iterative, Meta, Query, Scan, ScanOptions, ScanStats,
+    self, Builder, Centre, IndexSpec, Iterative, Meta, NoTable, Query, Rerank, Scan, ScanOptions,
+    ScanStats,
 };
 use pgnear_ann::memory::MemoryWriter;
 use pgnear_ann::store::{Store, Txn};
@@ -54,6 +55,7 @@ fn main() -> Result<(), Box<dyn StdError>> {
         m,
         ef_construction: ef,
         seed: 1,
+        rerank: Rerank::Index,
     };
     let budget = MemoryBudget::unlimited();
     let mut pages = Pages::default();
@@ -100,7 +102,7 @@ fn main() -> Result<(), Box<dyn StdError>> {
                 };
                 let mut scan = Scan::new(&meta, Query::F32(query.to_vec()), options)?;
                 for _ in 0..K {
-                    if let Some(hit) = scan.next(&pages)?
+                    if let Some(hit) = scan.next(&pages, &NoTable)?
                         && round == 0
                     {
                         // Ties at the last distance count.

@@ -1,5 +1,7 @@
 //! What an index knows about a row: where it lies in the table, and the type of its components.
 
+use crate::error::Error;
+
 /// Where a row lies in the table: its block and its line number there (from 1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tid {
@@ -39,6 +41,25 @@ impl Element {
             Element::F16 => dims * 2,
             Element::Bit => dims.div_ceil(8),
         }
+    }
+}
+
+/// The rows of the table, for an index that leaves their vectors there.
+pub trait Table {
+    /// Calls `use_it` with a row's vector, as the index would store it; `false` where the scan does
+    /// not see the row.
+    ///
+    /// # Errors
+    /// Those of the host.
+    fn row(&self, tid: Tid, use_it: &mut dyn FnMut(&[u8])) -> Result<bool, Error>;
+}
+
+/// The table of an index that keeps vectors itself.
+pub struct NoTable;
+
+impl Table for NoTable {
+    fn row(&self, _: Tid, _: &mut dyn FnMut(&[u8])) -> Result<bool, Error> {
+        Err(Error::Invalid("index needs its table"))
     }
 }
 

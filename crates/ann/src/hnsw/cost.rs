@@ -69,7 +69,17 @@ pub fn estimate(meta: &Meta, input: &CostInput) -> CostFigures {
         CodeKind::Inline | CodeKind::Plain => input.distance_operators.max(1.0),
     };
     // Every page at most once from disk: what is read again is in memory.
-    let pages = (2.0 + entry_pages + record_pages + found).min(input.pages.max(0.0));
+    let vectors = if layout.code == CodeKind::Inline {
+        0.0
+    } else {
+        found
+    };
+    let most = input.pages.max(0.0);
+    let pages = if layout.in_table {
+        (2.0 + entry_pages + record_pages).min(most) + vectors.min(rows)
+    } else {
+        (2.0 + entry_pages + record_pages + vectors).min(most)
+    };
     CostFigures {
         pages_random: pages,
         tuples_scored: met,
@@ -83,7 +93,7 @@ pub fn estimate(meta: &Meta, input: &CostInput) -> CostFigures {
 mod tests {
     use super::*;
     use crate::Element;
-    use crate::hnsw::IndexSpec;
+    use crate::hnsw::{IndexSpec, Rerank};
     use pgnear_kernels::Metric;
 
     const INPUT: CostInput = CostInput {
@@ -102,6 +112,7 @@ mod tests {
             m: 16,
             ef_construction: 64,
             seed: 0,
+            rerank: Rerank::Index,
         };
         Meta::new(&spec, 8192).unwrap()
     }

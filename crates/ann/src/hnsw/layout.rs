@@ -4,7 +4,7 @@
 use pgnear_kernels::Metric;
 use pgnear_quant::code4;
 
-use super::meta::IndexSpec;
+use super::meta::{IndexSpec, Rerank};
 use crate::error::Error;
 use crate::page::body_size;
 use crate::row::Element;
@@ -88,7 +88,9 @@ pub(super) struct Layout {
     pub centre_pages: u32,
     /// The first block of the first group.
     pub groups_start: u32,
-    /// Bytes of a vector with its head, padded to 8; 0 where records hold the vectors.
+    /// Whether rows are measured by their vectors in the table.
+    pub in_table: bool,
+    /// Bytes of a vector with its head, padded to 8; 0 where records hold the vectors, or the table.
     pub vector: usize,
     /// Vectors of a page; 0 where they run on over the pages of their group.
     pub vectors_per_page: u32,
@@ -143,8 +145,13 @@ impl Layout {
             });
         }
         let records_per_page = (body / record) as u32;
+        let in_table = spec.rerank == Rerank::Table;
+        if in_table && code != CodeKind::Rotated4 {
+            return Err(Error::Invalid("hnsw has no codes of this type and metric"));
+        }
         let vector = match code {
             CodeKind::Inline => 0,
+            _ if in_table => 0,
             CodeKind::Rotated4 | CodeKind::Plain => (VECTOR_HEAD + payload).next_multiple_of(8),
         };
         let whole = body.checked_div(vector).unwrap_or(0);
@@ -188,6 +195,7 @@ impl Layout {
             records_per_page,
             centre_pages,
             groups_start: CENTRE_BLOCK + centre_pages,
+            in_table,
             vector,
             vectors_per_page,
             record_pages,
@@ -311,6 +319,7 @@ mod tests {
             m: 16,
             ef_construction: 64,
             seed: 1,
+            rerank: Rerank::Index,
         };
         Layout::new(&spec, page).unwrap()
     }
@@ -352,6 +361,7 @@ mod tests {
                     m: 4,
                     ef_construction: 10,
                     seed: 0,
+                    rerank: Rerank::Index,
                 }
             };
             let l = Layout::new(&spec, page).unwrap();

@@ -15,8 +15,6 @@ const MAGIC: u32 = 0x484E_4750;
 const VERSION: u32 = 1;
 /// Layout 1: groups of record pages and vector pages.
 const LAYOUT_GROUPS: u16 = 1;
-/// Exact distances come from vectors in the index.
-const RERANK_INDEX: u8 = 0;
 /// Bytes of the body of the meta page.
 const LEN: usize = 80;
 
@@ -32,6 +30,17 @@ pub struct IndexSpec {
     pub ef_construction: u16,
     /// Seed of the rotation and of the order of a build, so that a rebuild repeats.
     pub seed: u64,
+    pub rerank: Rerank,
+}
+
+/// Where the vectors are that the rows found are measured by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Rerank {
+    /// On pages of the index.
+    Index = 0,
+    /// In the rows of the table: only where records hold codes.
+    Table = 1,
 }
 
 impl Shape for IndexSpec {
@@ -85,12 +94,17 @@ impl Meta {
             return Err(Error::corrupt(0, "meta page has the wrong length"));
         }
         let layout_id = u16_at(body, 8);
-        if layout_id != LAYOUT_GROUPS || body[11] != RERANK_INDEX {
+        let rerank = match body[11] {
+            0 => Some(Rerank::Index),
+            1 => Some(Rerank::Table),
+            _ => None,
+        };
+        let (LAYOUT_GROUPS, Some(rerank)) = (layout_id, rerank) else {
             return Err(Error::UnknownVersion {
                 found: layout_id.into(),
                 known: LAYOUT_GROUPS.into(),
             });
-        }
+        };
         let element = element_from(body[12]);
         let metric = metric_from(body[13]);
         let (Some(element), Some(metric)) = (element, metric) else {
@@ -106,6 +120,7 @@ impl Meta {
             m: u16_at(body, 20),
             ef_construction: u16_at(body, 22),
             seed: u64::from(u32_at(body, 24)) | u64::from(u32_at(body, 28)) << 32,
+            rerank,
         };
         let meta = Meta::new(&spec, page.len())
             .map_err(|error| Error::corrupt(0, format!("meta page: {error}")))?;
@@ -142,7 +157,7 @@ impl Meta {
         put_u32(body, 4, VERSION);
         put_u16(body, 8, LAYOUT_GROUPS);
         body[10] = layout.code as u8;
-        body[11] = RERANK_INDEX;
+        body[11] = self.spec.rerank as u8;
         body[12] = element_number(self.spec.element);
         body[13] = metric_number(self.spec.metric);
         put_u32(body, 16, self.spec.dims);

@@ -23,7 +23,7 @@ mod table;
 mod vacuum;
 
 pub use crate::query::Query;
-pub use crate::row::{Hit, TidState};
+pub use crate::row::{Hit, NoTable, Table, TidState};
 pub use build::{BuildStats, Builder, build_bytes};
 pub use centre::Centre;
 pub use check::{Finding, check};
@@ -32,7 +32,7 @@ pub use insert::insert;
 pub use layout::{
     MAX_BITS, MAX_DIMS, MAX_EF_CONSTRUCTION, MAX_M, MAX_NODES, MIN_EF_CONSTRUCTION, MIN_M,
 };
-pub use meta::{IndexSpec, Meta};
+pub use meta::{IndexSpec, Meta, Rerank};
 pub use order::lock_order;
 pub use scan::{Iterative, Scan, ScanOptions, ScanStats};
 pub use vacuum::{VacuumStats, bulk_delete, cleanup};

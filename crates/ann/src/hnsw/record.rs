@@ -317,7 +317,22 @@ fn part<'a>(
     Ok(&used[range])
 }
 
-/// Calls `use_it` with the row of a node and its vector. `None` where the node is no row now.
+/// The row of a node; `None` where it is no row now.
+///
+/// # Errors
+/// [`Error::Corrupt`], and those of the store.
+pub(super) fn row_of(store: &impl Store, layout: &Layout, node: u32) -> Result<Option<Tid>, Error> {
+    let (block, _) = layout.record_place(node);
+    let page = store.read(block)?;
+    let record = Record::open(layout, &page, node)?;
+    if record.state() != NodeState::Live {
+        return Ok(None);
+    }
+    valid(record.tid(), block).map(Some)
+}
+
+/// Calls `use_it` with the row of a node and its vector, which must be in the index. `None` where
+/// the node is no row now.
 ///
 /// # Errors
 /// [`Error::Corrupt`], and those of the store.

@@ -3,15 +3,15 @@
 use std::collections::{HashSet, VecDeque};
 
 use super::meta::Meta;
-use super::record::with_vector;
+use super::record::{row_of, with_vector};
 use super::search::Search;
 use super::space::{Aligned, Encoder, Exact, Scorer};
 use crate::alloc;
 use crate::error::Error;
 use crate::page;
-use crate::query::{Query, from_sortable, sortable};
+use crate::query::{Query, check_length, from_sortable, sortable};
 use crate::row::Hit;
-use crate::row::Tid;
+use crate::row::{Table, Tid};
 use crate::store::Store;
 
 /// What happens when the rows found first are used up.
@@ -128,7 +128,7 @@ impl Scan {
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::OutOfMemory`], [`Error::Interrupted`], [`Error::Io`].
-    pub fn next(&mut self, store: &impl Store) -> Result<Option<Hit>, Error> {
+    pub fn next(&mut self, store: &impl Store, table: &impl Table) -> Result<Option<Hit>, Error> {
         loop {
             while let Some(found) = self.hits.pop_front() {
                 if self.options.iterative == Iterative::Strict && found.key < self.last {
@@ -152,12 +152,12 @@ impl Scan {
             if self.done {
                 return Ok(None);
             }
-            self.round(store)?;
+            self.round(store, table)?;
         }
     }
 
     /// Finds more rows, or is done.
-    fn round(&mut self, store: &impl Store) -> Result<(), Error> {
+    fn round(&mut self, store: &impl Store, table: &impl Table) -> Result<(), Error> {
         let layout = &self.meta.layout;
         let rows = self.options.ef_search.max(1) as usize;
         let width = rows + MARGIN;
@@ -185,7 +185,7 @@ impl Scan {
         if self.search.beam.items().is_empty() {
             self.done = true;
         }
-        self.measure(store)?;
+        self.measure(store, table)?;
         if self.options.iterative == Iterative::Off {
             self.hits.truncate(rows);
         }
@@ -200,34 +200,50 @@ impl Scan {
     }
 
     /// Computes the exact distances of the rows of the beam.
-    fn measure(&mut self, store: &impl Store) -> Result<(), Error> {
-        let layout = &self.meta.layout;
+    fn measure(&mut self, store: &impl Store, table: &impl Table) -> Result<(), Error> {
+        let (layout, exact) = (&self.meta.layout, &self.exact);
         let items = self.search.beam.items();
         let mut found = std::mem::take(&mut self.waiting);
         let before = found.len();
         alloc::reserve(&mut found, items.len())?;
         for (at, item) in items.iter().enumerate() {
             // Far enough ahead for the bytes to arrive.
-            if let Some(later) = items.get(at + 4)
-                && layout.vector > 0
-            {
-                let (block, at) = layout.vector_place(later.node());
-                let bytes = layout.vector.min(layout.body - at);
+            if let Some(later) = items.get(at + 4) {
+                let (block, at, bytes) = if layout.vector > 0 {
+                    let (block, at) = layout.vector_place(later.node());
+                    (block, at, layout.vector.min(layout.body - at))
+                } else {
+                    let (block, at) = layout.record_place(later.node());
+                    (block, at, if layout.in_table { 8 } else { layout.record })
+                };
                 store.prefetch(block, page::HEADER + at, bytes);
                 page::prefetch_checked(store, block);
             }
-            let exact = &self.exact;
-            let hit = with_vector(
-                store,
-                layout,
-                item.node(),
-                &mut self.vector,
-                |tid, vector| Found {
-                    key: sortable(exact.key(vector)),
-                    tid,
-                },
-            )?;
-            found.extend(hit);
+            let measured = |tid, vector: &[u8]| Found {
+                key: sortable(exact.key(vector)),
+                tid,
+            };
+            if layout.in_table {
+                let Some(tid) = row_of(store, layout, item.node())? else {
+                    continue;
+                };
+                let mut hit = Ok(None);
+                // A row that the scan does not see takes no other's place.
+                table.row(tid, &mut |vector| {
+                    hit = check_length(self.meta.spec(), vector)
+                        .map(|()| Some(measured(tid, vector)));
+                })?;
+                found.extend(hit?);
+            } else {
+                let node = item.node();
+                found.extend(with_vector(
+                    store,
+                    layout,
+                    node,
+                    &mut self.vector,
+                    measured,
+                )?);
+            }
             if at % 64 == 63 {
                 store.check_interrupts()?;
             }

@@ -7,5 +7,6 @@ mod insert;
 mod oracle;
 mod others;
 mod search;
+mod table;
 mod vacuum;
 mod world;

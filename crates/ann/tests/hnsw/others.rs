@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use pgnear_ann::Tid;
+use pgnear_ann::hnsw::NoTable;
 use pgnear_ann::hnsw::{self, IndexSpec, Iterative, Meta};
 use pgnear_ann::memory::MemoryStore;
 
@@ -180,7 +181,7 @@ fn a_row_handed_out_does_not_leave_again_when_its_place_is_used_anew() {
         let query = Source::new(&spec, 2).row();
         let mut open = scan(&meta, &query, options(10, Iterative::Relaxed));
         let first: Vec<Tid> = (0..100)
-            .map(|_| open.next(&store).unwrap().unwrap().tid)
+            .map(|_| open.next(&store, &NoTable).unwrap().unwrap().tid)
             .collect();
         let mut is_dead = |tid: Tid| first.contains(&tid);
         hnsw::bulk_delete(&store, &meta, &mut is_dead, &mut |_, _| ()).unwrap();

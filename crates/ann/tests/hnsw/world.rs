@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use half::f16;
 use pgnear_ann::hnsw::{
-    self, Builder, Centre, Hit, IndexSpec, Iterative, Meta, Query, Scan, ScanOptions, TidState,
+    self, Builder, Centre, Hit, IndexSpec, Iterative, Meta, NoTable, Query, Rerank, Scan,
+    ScanOptions, Table, TidState,
 };
 use pgnear_ann::memory::{MemoryStore, MemoryWriter};
 use pgnear_ann::{Element, Error, Tid};
@@ -43,6 +44,7 @@ pub fn spec(element: Element, metric: Metric, dims: u32) -> IndexSpec {
         m: 8,
         ef_construction: 40,
         seed: 7,
+        rerank: Rerank::Index,
     }
 }
 
@@ -187,8 +189,25 @@ pub fn scan(meta: &Meta, query: &[u8], options: ScanOptions) -> Scan {
 }
 
 pub fn drain(scan: &mut Scan, store: &MemoryStore) -> Result<Vec<Hit>, Error> {
+    drain_with(scan, store, &NoTable)
+}
+
+/// The rows as a table of which the scan sees all.
+pub struct InTable<'a>(pub &'a Rows);
+
+impl Table for InTable<'_> {
+    fn row(&self, tid: Tid, use_it: &mut dyn FnMut(&[u8])) -> Result<bool, Error> {
+        Ok(self.0.get(&tid).map(|row| use_it(row)).is_some())
+    }
+}
+
+pub fn drain_with(
+    scan: &mut Scan,
+    store: &MemoryStore,
+    table: &impl Table,
+) -> Result<Vec<Hit>, Error> {
     let mut hits = Vec::new();
-    while let Some(hit) = scan.next(store)? {
+    while let Some(hit) = scan.next(store, table)? {
         hits.push(hit);
     }
     Ok(hits)
