@@ -5,7 +5,7 @@
 
 use std::ffi::{CStr, c_int, c_void};
 
-use pgnear_ann::{Error, NO_BLOCK, Tid};
+use pgnear_ann::Tid;
 use pgrx::pg_sys;
 
 use super::build::{BuildTotals, Builds};
@@ -15,6 +15,7 @@ use super::fmgr::Call;
 use super::index::{AmError, Index};
 use super::row::{split_value, tid_from, tid_to};
 use super::store::{PgBulkWriter, PgStore};
+use super::table::PgTable;
 use super::value::payload;
 
 /// What a vacuum pass did.
@@ -68,7 +69,12 @@ pub trait IndexAm: 'static {
     /// Starts a search for the rows nearest to `query`: its dimensions and elements, or `None` for
     /// NULL, which returns rows in any order.
     fn scan(store: &PgStore<'_>, query: Option<(u32, &[u8])>) -> Result<Self::Scan, AmError>;
-    fn next(scan: &mut Self::Scan, store: &PgStore<'_>) -> Result<Option<Tid>, AmError>;
+    /// The next row; `table` for an index that leaves vectors there.
+    fn next(
+        scan: &mut Self::Scan,
+        store: &PgStore<'_>,
+        table: &PgTable,
+    ) -> Result<Option<Tid>, AmError>;
 
     /// What a search costs the planner.
     fn cost(index: Index<'_>, planned: &PlannedScan) -> Result<IndexCost, AmError>;
@@ -313,34 +319,7 @@ struct ScanState<A: IndexAm> {
     started: bool,
     /// The payload of the query; `None` for NULL.
     query: Option<Vec<u8>>,
-    /// Pages of the table when last asked: a row behind them may be new, or damage.
-    table_blocks: u32,
-}
-
-impl<A: IndexAm> ScanState<A> {
-    /// Refuses a row on a page that the table lacks: the table would report a file of its own as
-    /// missing.
-    ///
-    /// # Safety
-    /// `table` is open.
-    unsafe fn check_row(&mut self, table: pg_sys::Relation, tid: Tid) -> Result<(), AmError> {
-        if tid.block < self.table_blocks {
-            return Ok(());
-        }
-        // SAFETY: the caller's promise. Only in a heap is the number a page's.
-        unsafe {
-            if (*(*table).rd_rel).relam != pg_sys::HEAP_TABLE_AM_OID {
-                return Ok(());
-            }
-            let main = pg_sys::ForkNumber::MAIN_FORKNUM;
-            self.table_blocks = pg_sys::RelationGetNumberOfBlocksInFork(table, main);
-        }
-        if tid.block < self.table_blocks {
-            return Ok(());
-        }
-        let what = format!("row ({},{}) is not in the table", tid.block, tid.offset);
-        Err(Error::corrupt(NO_BLOCK, what).into())
-    }
+    table: Option<PgTable>,
 }
 
 unsafe extern "C-unwind" fn begin_scan<A: IndexAm>(
@@ -357,7 +336,7 @@ unsafe extern "C-unwind" fn begin_scan<A: IndexAm>(
                 scan: None,
                 started: false,
                 query: None,
-                table_blocks: 0,
+                table: None,
             };
             (*scan).opaque = super::memory::leak_into_current_context(state).cast();
             scan
@@ -415,12 +394,13 @@ unsafe extern "C-unwind" fn get_tuple<A: IndexAm>(
                     };
                     state.scan = Some(A::scan(&store, query)?);
                 }
+                let table = state.table.get_or_insert_with(|| PgTable::new(scan));
                 let found = match &mut state.scan {
-                    Some(scan) => A::next(scan, &store)?,
+                    Some(scan) => A::next(scan, &store, table)?,
                     None => None,
                 };
                 if let Some(tid) = found {
-                    state.check_row((*scan).heapRelation, tid)?;
+                    table.check(tid)?;
                 }
                 Ok(found)
             };
@@ -474,6 +454,7 @@ unsafe extern "C-unwind" fn end_scan<A: IndexAm>(scan: pg_sys::IndexScanDesc) {
             let state = &mut *(*scan).opaque.cast::<ScanState<A>>();
             state.scan = None;
             state.query = None;
+            state.table = None;
         });
     }
 }

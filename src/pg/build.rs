@@ -25,6 +25,8 @@ pub struct Builds<'rel> {
     heap: pg_sys::Relation,
     index: Index<'rel>,
     info: *mut pg_sys::IndexInfo,
+    /// Rows read so far whose value was not in the row itself.
+    out_of_line: u64,
 }
 
 /// What is done with a row: its address, its dimensions, and the bytes of its elements.
@@ -38,12 +40,36 @@ impl<'rel> Builds<'rel> {
         index: Index<'rel>,
         info: *mut pg_sys::IndexInfo,
     ) -> Self {
-        Builds { heap, index, info }
+        Builds {
+            heap,
+            index,
+            info,
+            out_of_line: 0,
+        }
     }
 
     /// A writer for the pages of the new index. Logs nothing before [`PgBulkWriter::log`].
     pub fn writer(&self) -> PgBulkWriter {
         self.index.bulk_writer(pg_sys::ForkNumber::MAIN_FORKNUM)
+    }
+
+    /// Whether a scan of the index can read the indexed values in the table: not those of an
+    /// expression.
+    pub fn is_readable_later(&self) -> bool {
+        // SAFETY: the heap is open, and the index has one column.
+        unsafe {
+            super::table::is_heap(self.heap)
+                && (*(*self.index.relation()).rd_index)
+                    .indkey
+                    .values
+                    .as_slice(1)[0]
+                    > 0
+        }
+    }
+
+    /// Rows read so far whose value was not in the row itself.
+    pub fn out_of_line(&self) -> u64 {
+        self.out_of_line
     }
 
     /// Rows that the table can have at most, by its pages.
@@ -125,6 +151,7 @@ impl<'rel> Builds<'rel> {
             index: self.index,
             sink,
             scratch: Scratch::new(),
+            out_of_line: 0,
             error: None,
         };
         let (heap, index, info) = (self.heap, self.index.relation(), self.info);
@@ -150,6 +177,7 @@ impl<'rel> Builds<'rel> {
                 )
             })
         };
+        self.out_of_line += state.out_of_line;
         state.error.map_or(Ok(rows), Err)
     }
 
@@ -219,6 +247,7 @@ struct RowState<'rel, 'sink> {
     sink: &'sink mut RowSink<'sink>,
     /// Where fetched and decompressed values of one row live.
     scratch: Scratch,
+    out_of_line: u64,
     error: Option<AmError>,
 }
 
@@ -238,6 +267,8 @@ unsafe extern "C-unwind" fn take_row(
                 return;
             }
             let (index, sink) = (state.index, &mut state.sink);
+            let value: *mut pg_sys::varlena = (*values).cast_mut_ptr();
+            state.out_of_line += u64::from(pgrx::varlena::varatt_is_1b_e(value));
             let row = state.scratch.run(|| {
                 let (dims, elements) = split_value(index, payload(*values))?;
                 sink(tid_from(&*tid), dims, elements)

@@ -12,8 +12,8 @@ use pgrx::pg_sys;
 
 use super::compat::{RelationFile, relation_file};
 
-/// Indexes remembered by a backend.
-const INDEXES: usize = 4;
+/// Files remembered by a backend: indexes, and tables that hold their vectors.
+const FILES: usize = 8;
 /// `ReadRecentBuffer` doesn't count as a use, so that pages read only through hints would be evicted
 /// first: every so many reads go the long way.
 const LONG_WAY: u32 = 64;
@@ -48,7 +48,7 @@ impl Hints {
                     reads: Cell::new(0),
                 }),
             };
-            known.truncate(INDEXES - 1);
+            known.truncate(FILES - 1);
             known.insert(0, hints.clone());
             hints
         })

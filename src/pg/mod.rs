@@ -23,5 +23,6 @@ pub mod settings;
 pub mod sort;
 pub mod store;
 pub mod subscript;
+pub mod table;
 pub mod validate;
 pub mod value;

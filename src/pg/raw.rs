@@ -25,6 +25,26 @@ unsafe extern "C-unwind" {
     pub fn ReleaseBuffer(buffer: pg_sys::Buffer);
     pub fn LockRelationForExtension(relation: pg_sys::Relation, mode: pg_sys::LOCKMODE);
     pub fn UnlockRelationForExtension(relation: pg_sys::Relation, mode: pg_sys::LOCKMODE);
+    pub fn palloc(size: usize) -> *mut std::ffi::c_void;
+    pub fn heap_hot_search_buffer(
+        tid: pg_sys::ItemPointer,
+        relation: pg_sys::Relation,
+        buffer: pg_sys::Buffer,
+        snapshot: pg_sys::Snapshot,
+        tuple: pg_sys::HeapTuple,
+        all_dead: *mut bool,
+        first_call: bool,
+    ) -> bool;
+    pub fn nocachegetattr(
+        tuple: pg_sys::HeapTuple,
+        attribute: std::ffi::c_int,
+        descriptor: pg_sys::TupleDesc,
+    ) -> pg_sys::Datum;
+    pub fn getmissingattr(
+        descriptor: pg_sys::TupleDesc,
+        attribute: std::ffi::c_int,
+        is_null: *mut bool,
+    ) -> pg_sys::Datum;
     pub fn MarkBufferDirty(buffer: pg_sys::Buffer);
     // For DirectFunctionCall: an error must jump past its C frame, which a panic can't.
     pub fn numeric_float4(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum;

@@ -23,7 +23,13 @@ pub struct HnswOptions {
     varlena_header: i32,
     pub m: c_int,
     pub ef_construction: c_int,
+    pub rerank: c_int,
 }
+
+/// Where the rows that an hnsw scan finds are measured: the values of the option `rerank`.
+pub const RERANK_AUTO: c_int = 0;
+pub const RERANK_INDEX: c_int = 1;
+pub const RERANK_HEAP: c_int = 2;
 
 /// Neighbours and width of the search for them where the options aren't given.
 pub const DEFAULT_M: i32 = 16;
@@ -64,6 +70,49 @@ pub fn define() {
         MIN_EF_CONSTRUCTION.into(),
         MAX_EF_CONSTRUCTION.into(),
     );
+    choice(
+        hnsw,
+        c"rerank",
+        c"Where the vectors are that the rows found are measured by",
+        &[
+            (c"auto", RERANK_AUTO),
+            (c"index", RERANK_INDEX),
+            (c"heap", RERANK_HEAP),
+        ],
+        c"Valid values are \"auto\", \"index\" and \"heap\".",
+    );
+}
+
+/// The first of `values` is the default.
+fn choice(
+    kind: pg_sys::relopt_kind::Type,
+    name: &'static CStr,
+    description: &'static CStr,
+    values: &[(&'static CStr, c_int)],
+    detail: &'static CStr,
+) {
+    let members = (values.iter()).map(|(name, value)| pg_sys::relopt_enum_elt_def {
+        string_val: name.as_ptr(),
+        symbol_val: *value,
+    });
+    let end = pg_sys::relopt_enum_elt_def {
+        string_val: std::ptr::null(),
+        symbol_val: 0,
+    };
+    // PostgreSQL keeps the pointer for as long as the library is loaded.
+    let members = Box::leak(members.chain([end]).collect::<Box<[_]>>());
+    // SAFETY: called while the library is loaded, on the backend's thread; the strings are static.
+    unsafe {
+        pg_sys::add_enum_reloption(
+            kind,
+            name.as_ptr(),
+            description.as_ptr(),
+            members.as_mut_ptr(),
+            values[0].1,
+            detail.as_ptr(),
+            pg_sys::AccessExclusiveLock as pg_sys::LOCKMODE,
+        );
+    }
 }
 
 fn new_kind(place: &AtomicU32) -> pg_sys::relopt_kind::Type {
@@ -97,8 +146,10 @@ fn int(
 
 /// Parses ivfflat's options into an [`IvfflatOptions`].
 pub fn ivfflat(reloptions: pg_sys::Datum, validate: bool) -> *mut pg_sys::bytea {
+    let int = pg_sys::relopt_type::RELOPT_TYPE_INT;
     let table = [element(
         c"lists",
+        int,
         std::mem::offset_of!(IvfflatOptions, lists),
     )];
     parse::<IvfflatOptions>(reloptions, validate, &IVFFLAT_KIND, &table)
@@ -106,20 +157,31 @@ pub fn ivfflat(reloptions: pg_sys::Datum, validate: bool) -> *mut pg_sys::bytea 
 
 /// Parses hnsw's options into an [`HnswOptions`].
 pub fn hnsw(reloptions: pg_sys::Datum, validate: bool) -> *mut pg_sys::bytea {
+    let int = pg_sys::relopt_type::RELOPT_TYPE_INT;
     let table = [
-        element(c"m", std::mem::offset_of!(HnswOptions, m)),
+        element(c"m", int, std::mem::offset_of!(HnswOptions, m)),
         element(
             c"ef_construction",
+            int,
             std::mem::offset_of!(HnswOptions, ef_construction),
+        ),
+        element(
+            c"rerank",
+            pg_sys::relopt_type::RELOPT_TYPE_ENUM,
+            std::mem::offset_of!(HnswOptions, rerank),
         ),
     ];
     parse::<HnswOptions>(reloptions, validate, &HNSW_KIND, &table)
 }
 
-fn element(name: &'static CStr, offset: usize) -> pg_sys::relopt_parse_elt {
+fn element(
+    name: &'static CStr,
+    kind: pg_sys::relopt_type::Type,
+    offset: usize,
+) -> pg_sys::relopt_parse_elt {
     pg_sys::relopt_parse_elt {
         optname: name.as_ptr(),
-        opttype: pg_sys::relopt_type::RELOPT_TYPE_INT,
+        opttype: kind,
         offset: offset as c_int,
         #[cfg(feature = "pg18")]
         isset_offset: 0,

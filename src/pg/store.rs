@@ -68,6 +68,43 @@ impl PgStore<'_> {
     }
 }
 
+/// Pins a block of a relation's main fork and locks it for sharing: where it was last, or the long
+/// way.
+///
+/// # Safety
+/// `relation` is open, `hints` are its own, `strategy` is null or valid, and the block is there.
+pub(super) unsafe fn read_shared(
+    relation: pg_sys::Relation,
+    strategy: pg_sys::BufferAccessStrategy,
+    hints: &Hints,
+    block: u32,
+) -> pg_sys::Buffer {
+    let (file, hint) = (hints.file().0, hints.to_try(block));
+    let main = pg_sys::ForkNumber::MAIN_FORKNUM;
+    // SAFETY: the caller's promise, and the hint was a buffer of this server; the closure owns
+    // nothing.
+    let buffer = unsafe {
+        raw::guarded(move || {
+            let buffer = match hint {
+                Some(hint) if raw::ReadRecentBuffer(file, main, block, hint) => hint,
+                _ => raw::ReadBufferExtended(
+                    relation,
+                    main,
+                    block,
+                    pg_sys::ReadBufferMode::RBM_NORMAL,
+                    strategy,
+                ),
+            };
+            raw::LockBuffer(buffer, SHARE);
+            buffer
+        })
+    };
+    if hint != Some(buffer) {
+        hints.remember(block, buffer);
+    }
+    buffer
+}
+
 /// A pinned, share-locked page.
 pub struct PgRead<'store> {
     buffer: pg_sys::Buffer,
@@ -139,30 +176,8 @@ impl<'rel> Store for PgStore<'rel> {
 
     fn read(&self, block: u32) -> Result<PgRead<'_>, Error> {
         self.check_block(block)?;
-        let (relation, strategy) = (self.relation, self.strategy);
-        let (file, hint) = (self.hints.file().0, self.hints.to_try(block));
-        let main = pg_sys::ForkNumber::MAIN_FORKNUM;
-        // SAFETY: the relation is open, and the hint was a buffer of this server; the closure owns
-        // nothing.
-        let buffer = unsafe {
-            raw::guarded(move || {
-                let buffer = match hint {
-                    Some(hint) if raw::ReadRecentBuffer(file, main, block, hint) => hint,
-                    _ => raw::ReadBufferExtended(
-                        relation,
-                        main,
-                        block,
-                        pg_sys::ReadBufferMode::RBM_NORMAL,
-                        strategy,
-                    ),
-                };
-                raw::LockBuffer(buffer, SHARE);
-                buffer
-            })
-        };
-        if hint != Some(buffer) {
-            self.hints.remember(block, buffer);
-        }
+        // SAFETY: the relation is open.
+        let buffer = unsafe { read_shared(self.relation, self.strategy, &self.hints, block) };
         Ok(PgRead {
             buffer,
             open: PhantomData,

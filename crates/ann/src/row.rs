@@ -52,6 +52,11 @@ pub trait Table {
     /// # Errors
     /// Those of the host.
     fn row(&self, tid: Tid, use_it: &mut dyn FnMut(&[u8])) -> Result<bool, Error>;
+
+    /// Hints that a row will be asked for; `soon` where it is one of the next.
+    fn prefetch(&self, tid: Tid, soon: bool) {
+        let _ = (tid, soon);
+    }
 }
 
 /// The table of an index that keeps vectors itself.

@@ -1,6 +1,6 @@
 //! Building an hnsw index: a sample for the centre of the codes, then the rows, then the graph.
 
-use pgnear_ann::hnsw::{Builder, Centre, IndexSpec, Meta};
+use pgnear_ann::hnsw::{Builder, Centre, IndexSpec, Meta, Rerank};
 use pgnear_ann::{Element, hnsw};
 use pgnear_device::{CancelFlag, MemoryBudget, Pool, Progress};
 use pgnear_kernels::Metric;
@@ -11,7 +11,9 @@ use crate::am::column::{Column, check_dims, column_of, is_skipped};
 use crate::pg::build::{BuildTotals, Builds, RowScan};
 use crate::pg::error::notice;
 use crate::pg::index::{AmError, Index, value_error};
-use crate::pg::reloptions::{DEFAULT_EF_CONSTRUCTION, DEFAULT_M, HnswOptions};
+use crate::pg::reloptions::{
+    DEFAULT_EF_CONSTRUCTION, DEFAULT_M, HnswOptions, RERANK_AUTO, RERANK_HEAP, RERANK_INDEX,
+};
 use crate::pg::sort::RowSort;
 use crate::pg::store::PgBulkWriter;
 
@@ -54,7 +56,51 @@ fn spec_of(index: Index<'_>, options: Option<&HnswOptions>) -> Result<IndexSpec,
         m: m as u16,
         ef_construction: ef_construction as u16,
         seed: SEED,
+        rerank: Rerank::Index,
     })
+}
+
+/// Bytes of a vector up to which rows of an empty table are expected to hold it.
+const EXPECTED_INLINE: usize = 1000;
+
+/// Where the rows found are to be measured: as asked for, or in the table where nearly all of
+/// `sampled` rows hold their vector themselves. That makes the index a fifth as large; to fetch
+/// vectors from out of line would make a search twice as long.
+fn rerank_of(
+    spec: &IndexSpec,
+    options: Option<&HnswOptions>,
+    builds: &Builds<'_>,
+    sampled: u64,
+) -> Result<Rerank, AmError> {
+    let coded = matches!(spec.element, Element::F32 | Element::F16) && spec.metric != Metric::L1;
+    let asked = options.map_or(RERANK_AUTO, |options| options.rerank);
+    let unsupported = |what: &'static str, hint: &'static str| -> Result<Rerank, AmError> {
+        Err(value_error(Code::FeatureNotSupported, what, Some(hint)).into())
+    };
+    match asked {
+        RERANK_INDEX => Ok(Rerank::Index),
+        RERANK_HEAP if !coded => unsupported(
+            "hnsw cannot rerank from the heap for this operator class",
+            "Leave the option rerank out.",
+        ),
+        RERANK_HEAP if !builds.is_readable_later() => unsupported(
+            "hnsw cannot rerank an expression from the heap",
+            "Leave the option rerank out, or index a generated column.",
+        ),
+        RERANK_HEAP => Ok(Rerank::Table),
+        _ => {
+            let inline = if sampled == 0 {
+                spec.element.bytes(spec.dims) <= EXPECTED_INLINE
+            } else {
+                builds.out_of_line() * 20 <= sampled
+            };
+            Ok(if coded && inline && builds.is_readable_later() {
+                Rerank::Table
+            } else {
+                Rerank::Index
+            })
+        }
+    }
 }
 
 pub fn build(
@@ -62,16 +108,19 @@ pub fn build(
     options: Option<&HnswOptions>,
     builds: &mut Builds<'_>,
 ) -> Result<BuildTotals, AmError> {
-    let spec = spec_of(index, options)?;
+    let mut spec = spec_of(index, options)?;
     builds.phase(PHASE_LOAD);
     let mut centre = Centre::new(&spec)?;
+    let mut sampled = 0;
     builds.scan_sample(CENTRE_SAMPLES, SEED, &mut |_, dims, elements| {
         check_dims(&spec, dims)?;
+        sampled += 1;
         if !is_skipped(spec.element, spec.metric, elements) {
             centre.add(elements)?;
         }
         Ok(())
     })?;
+    spec.rerank = rerank_of(&spec, options, builds, sampled)?;
     let mut writer = builds.writer();
     let budget = MemoryBudget::new(builds.memory_limit());
     let mut builder = Builder::new(&mut writer, &spec, &centre, &budget)?;

@@ -17,6 +17,7 @@ use crate::pg::index::{AmError, Index};
 use crate::pg::reloptions::{self, HnswOptions};
 use crate::pg::settings::{self, HnswIterativeScan};
 use crate::pg::store::{PgBulkWriter, PgStore};
+use crate::pg::table::PgTable;
 use crate::pg::validate;
 use crate::sql_functions;
 
@@ -105,8 +106,8 @@ impl IndexAm for Hnsw {
         Ok(Scan::new(&meta, query, options)?)
     }
 
-    fn next(scan: &mut Scan, store: &PgStore<'_>) -> Result<Option<Tid>, AmError> {
-        Ok(scan.next(store)?.map(|hit| hit.tid))
+    fn next(scan: &mut Scan, store: &PgStore<'_>, table: &PgTable) -> Result<Option<Tid>, AmError> {
+        Ok(scan.next(store, table)?.map(|hit| hit.tid))
     }
 
     fn cost(index: Index<'_>, planned: &PlannedScan) -> Result<IndexCost, AmError> {

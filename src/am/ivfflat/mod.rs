@@ -22,6 +22,7 @@ use crate::pg::index::{AmError, Index};
 use crate::pg::parallel::{Assigned, Collected};
 use crate::pg::reloptions::{self, IvfflatOptions};
 use crate::pg::store::{PgBulkWriter, PgStore};
+use crate::pg::table::PgTable;
 use crate::pg::{settings, validate};
 use crate::sql_functions;
 
@@ -144,7 +145,7 @@ impl IndexAm for Ivfflat {
         Ok(Scan::new(&meta, query, options)?)
     }
 
-    fn next(scan: &mut Scan, store: &PgStore<'_>) -> Result<Option<Tid>, AmError> {
+    fn next(scan: &mut Scan, store: &PgStore<'_>, _: &PgTable) -> Result<Option<Tid>, AmError> {
         Ok(scan.next(store)?.map(|hit| hit.tid))
     }
 

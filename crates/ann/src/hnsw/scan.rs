@@ -2,6 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use super::layout::RECORD_HEAD;
 use super::meta::Meta;
 use super::record::{row_of, with_vector};
 use super::search::Search;
@@ -31,6 +32,10 @@ pub enum Iterative {
 /// so many are expanded.
 const MARGIN: usize = 8;
 const EXPANDED_MARGIN: usize = 4;
+
+/// Rows between the one that is measured and the one whose bytes are asked for: far enough ahead for
+/// them to arrive.
+const AHEAD: usize = 4;
 
 /// How far a scan goes.
 #[derive(Debug, Clone, Copy)]
@@ -201,52 +206,13 @@ impl Scan {
 
     /// Computes the exact distances of the rows of the beam.
     fn measure(&mut self, store: &impl Store, table: &impl Table) -> Result<(), Error> {
-        let (layout, exact) = (&self.meta.layout, &self.exact);
-        let items = self.search.beam.items();
         let mut found = std::mem::take(&mut self.waiting);
         let before = found.len();
-        alloc::reserve(&mut found, items.len())?;
-        for (at, item) in items.iter().enumerate() {
-            // Far enough ahead for the bytes to arrive.
-            if let Some(later) = items.get(at + 4) {
-                let (block, at, bytes) = if layout.vector > 0 {
-                    let (block, at) = layout.vector_place(later.node());
-                    (block, at, layout.vector.min(layout.body - at))
-                } else {
-                    let (block, at) = layout.record_place(later.node());
-                    (block, at, if layout.in_table { 8 } else { layout.record })
-                };
-                store.prefetch(block, page::HEADER + at, bytes);
-                page::prefetch_checked(store, block);
-            }
-            let measured = |tid, vector: &[u8]| Found {
-                key: sortable(exact.key(vector)),
-                tid,
-            };
-            if layout.in_table {
-                let Some(tid) = row_of(store, layout, item.node())? else {
-                    continue;
-                };
-                let mut hit = Ok(None);
-                // A row that the scan does not see takes no other's place.
-                table.row(tid, &mut |vector| {
-                    hit = check_length(self.meta.spec(), vector)
-                        .map(|()| Some(measured(tid, vector)));
-                })?;
-                found.extend(hit?);
-            } else {
-                let node = item.node();
-                found.extend(with_vector(
-                    store,
-                    layout,
-                    node,
-                    &mut self.vector,
-                    measured,
-                )?);
-            }
-            if at % 64 == 63 {
-                store.check_interrupts()?;
-            }
+        alloc::reserve(&mut found, self.search.beam.items().len())?;
+        if self.meta.layout.in_table {
+            self.measure_in_table(store, table, &mut found)?;
+        } else {
+            self.measure_in_index(store, &mut found)?;
         }
         self.stats.exact += (found.len() - before) as u64;
         found.sort_unstable();
@@ -255,6 +221,85 @@ impl Scan {
             found.truncate(found.len().div_ceil(2));
         }
         self.hits = found.into();
+        Ok(())
+    }
+
+    fn measure_in_index(
+        &mut self,
+        store: &impl Store,
+        found: &mut Vec<Found>,
+    ) -> Result<(), Error> {
+        let (layout, exact) = (&self.meta.layout, &self.exact);
+        let items = self.search.beam.items();
+        for (at, item) in items.iter().enumerate() {
+            if let Some(later) = items.get(at + AHEAD) {
+                let (block, at, bytes) = if layout.vector > 0 {
+                    let (block, at) = layout.vector_place(later.node());
+                    (block, at, layout.vector.min(layout.body - at))
+                } else {
+                    let (block, at) = layout.record_place(later.node());
+                    (block, at, layout.record)
+                };
+                store.prefetch(block, page::HEADER + at, bytes);
+                page::prefetch_checked(store, block);
+            }
+            let measured = |tid, vector: &[u8]| Found {
+                key: sortable(exact.key(vector)),
+                tid,
+            };
+            let node = item.node();
+            found.extend(with_vector(
+                store,
+                layout,
+                node,
+                &mut self.vector,
+                measured,
+            )?);
+            if at % 64 == 63 {
+                store.check_interrupts()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A row that the scan does not see takes no other's place.
+    fn measure_in_table(
+        &mut self,
+        store: &impl Store,
+        table: &impl Table,
+        found: &mut Vec<Found>,
+    ) -> Result<(), Error> {
+        let (layout, exact, spec) = (&self.meta.layout, &self.exact, self.meta.spec());
+        let items = self.search.beam.items();
+        let mut tids = alloc::with_capacity(items.len())?;
+        for (at, item) in items.iter().enumerate() {
+            if let Some(later) = items.get(at + AHEAD) {
+                let (block, at) = layout.record_place(later.node());
+                store.prefetch(block, page::HEADER + at, RECORD_HEAD);
+                page::prefetch_checked(store, block);
+            }
+            if let Some(tid) = row_of(store, layout, item.node())? {
+                table.prefetch(tid, false);
+                tids.push(tid);
+            }
+        }
+        for (at, tid) in tids.iter().enumerate() {
+            if let Some(later) = tids.get(at + AHEAD) {
+                table.prefetch(*later, true);
+            }
+            let mut wrong = Ok(());
+            table.row(*tid, &mut |vector| {
+                wrong = check_length(spec, vector);
+                if wrong.is_ok() {
+                    let key = sortable(exact.key(vector));
+                    found.push(Found { key, tid: *tid }); // there is room for all
+                }
+            })?;
+            wrong?;
+            if at % 64 == 63 {
+                store.check_interrupts()?;
+            }
+        }
         Ok(())
     }
 }
