@@ -32,7 +32,8 @@ pub fn insert(store: &impl Store, meta: &Meta, tid: Tid, payload: &[u8]) -> Resu
     let mut scorer = Scorer::new(meta)?;
     scorer.set_vector(&mut encoder, payload);
     let width = usize::from(meta.spec().ef_construction);
-    let mut search = Search::new(meta, scorer, width, false)?;
+    // What is found is read again, under locks, before it is linked.
+    let mut search = Search::new(meta, scorer, width, false)?.peeking(layout)?;
     search.run(store, layout, width, 0)?;
     let mut near = Near::new(meta)?;
     for item in search.beam.items() {
@@ -410,8 +411,9 @@ impl<'m> Links<'m> {
         let width = usize::from(self.meta.spec().ef_construction);
         let mut scorer = Scorer::new(self.meta)?;
         scorer.set_blob(self.near.blob(0));
-        let mut search = Search::new(self.meta, scorer, width, false)?;
-        search.run(store, &self.meta.layout, width, 0)?;
+        let layout = &self.meta.layout;
+        let mut search = Search::new(self.meta, scorer, width, false)?.peeking(layout)?;
+        search.run(store, layout, width, 0)?;
         alloc::reserve(candidates, search.beam.items().len())?;
         let found = search.beam.items().iter().map(|item| item.node());
         candidates.extend(found.filter(|near| *near != node));

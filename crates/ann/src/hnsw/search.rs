@@ -60,9 +60,8 @@ impl Search {
         })
     }
 
-    /// Lets the search score nodes by looks without a lock ([`Store::peek`]). For a scan, whose rows
-    /// are decided by what is read under locks afterwards; not for a writer, which links what it
-    /// finds.
+    /// Lets the search score nodes by looks without a lock ([`Store::peek`]). For who reads again,
+    /// under locks, what is found: a scan its rows, a writer the nodes that it links.
     pub fn peeking(mut self, layout: &Layout) -> Result<Search, Error> {
         if layout.code != CodeKind::Plain {
             self.peeked = alloc::filled(0, Peeked::len(layout))?;
