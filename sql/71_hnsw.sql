@@ -1,7 +1,6 @@
 -- The access method hnsw and its operator classes.
 -- Support functions: 1 distance for the order of the scan, 2 norm (a row whose norm is zero is not
 -- indexed), 3 what the access method has to know of a type other than vector.
--- The classes of sparsevec are not there yet.
 
 CREATE FUNCTION hnswhandler(internal) RETURNS index_am_handler
     AS 'MODULE_PATHNAME', 'hnswhandler' LANGUAGE C;
@@ -69,6 +68,31 @@ CREATE OPERATOR CLASS halfvec_l1_ops
     FUNCTION 1 l1_distance(halfvec, halfvec),
     FUNCTION 3 hnsw_halfvec_support(internal);
 
+CREATE OPERATOR CLASS sparsevec_l2_ops
+    FOR TYPE sparsevec USING hnsw AS
+    OPERATOR 1 <->(sparsevec, sparsevec) FOR ORDER BY float_ops,
+    FUNCTION 1 sparsevec_l2_squared_distance(sparsevec, sparsevec),
+    FUNCTION 3 hnsw_sparsevec_support(internal);
+
+CREATE OPERATOR CLASS sparsevec_ip_ops
+    FOR TYPE sparsevec USING hnsw AS
+    OPERATOR 1 <#>(sparsevec, sparsevec) FOR ORDER BY float_ops,
+    FUNCTION 1 sparsevec_negative_inner_product(sparsevec, sparsevec),
+    FUNCTION 3 hnsw_sparsevec_support(internal);
+
+CREATE OPERATOR CLASS sparsevec_cosine_ops
+    FOR TYPE sparsevec USING hnsw AS
+    OPERATOR 1 <=>(sparsevec, sparsevec) FOR ORDER BY float_ops,
+    FUNCTION 1 sparsevec_negative_inner_product(sparsevec, sparsevec),
+    FUNCTION 2 l2_norm(sparsevec),
+    FUNCTION 3 hnsw_sparsevec_support(internal);
+
+CREATE OPERATOR CLASS sparsevec_l1_ops
+    FOR TYPE sparsevec USING hnsw AS
+    OPERATOR 1 <+>(sparsevec, sparsevec) FOR ORDER BY float_ops,
+    FUNCTION 1 l1_distance(sparsevec, sparsevec),
+    FUNCTION 3 hnsw_sparsevec_support(internal);
+
 CREATE OPERATOR CLASS bit_hamming_ops
     FOR TYPE bit USING hnsw AS
     OPERATOR 1 <~>(bit, bit) FOR ORDER BY float_ops,
@@ -97,6 +121,14 @@ COMMENT ON OPERATOR CLASS halfvec_cosine_ops USING hnsw IS 'halfvec by cosine di
 COMMENT ON OPERATOR FAMILY halfvec_cosine_ops USING hnsw IS 'halfvec by cosine distance';
 COMMENT ON OPERATOR CLASS halfvec_l1_ops USING hnsw IS 'halfvec by Manhattan distance';
 COMMENT ON OPERATOR FAMILY halfvec_l1_ops USING hnsw IS 'halfvec by Manhattan distance';
+COMMENT ON OPERATOR CLASS sparsevec_l2_ops USING hnsw IS 'sparsevec by Euclidean distance';
+COMMENT ON OPERATOR FAMILY sparsevec_l2_ops USING hnsw IS 'sparsevec by Euclidean distance';
+COMMENT ON OPERATOR CLASS sparsevec_ip_ops USING hnsw IS 'sparsevec by inner product';
+COMMENT ON OPERATOR FAMILY sparsevec_ip_ops USING hnsw IS 'sparsevec by inner product';
+COMMENT ON OPERATOR CLASS sparsevec_cosine_ops USING hnsw IS 'sparsevec by cosine distance';
+COMMENT ON OPERATOR FAMILY sparsevec_cosine_ops USING hnsw IS 'sparsevec by cosine distance';
+COMMENT ON OPERATOR CLASS sparsevec_l1_ops USING hnsw IS 'sparsevec by Manhattan distance';
+COMMENT ON OPERATOR FAMILY sparsevec_l1_ops USING hnsw IS 'sparsevec by Manhattan distance';
 COMMENT ON OPERATOR CLASS bit_hamming_ops USING hnsw IS 'bit by Hamming distance';
 COMMENT ON OPERATOR FAMILY bit_hamming_ops USING hnsw IS 'bit by Hamming distance';
 COMMENT ON OPERATOR CLASS bit_jaccard_ops USING hnsw IS 'bit by Jaccard distance';

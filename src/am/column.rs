@@ -1,6 +1,7 @@
 //! The indexed column, as every access method looks at it: its element type, metric and dimensions,
 //! and which values it takes.
 
+use pgnear_ann::hnsw::MAX_SPARSE_DIMS;
 use pgnear_ann::query::Shape;
 use pgnear_ann::{Element, Error};
 use pgnear_kernels::Metric;
@@ -63,10 +64,10 @@ pub fn column_of(
         )
         .into());
     }
-    let most = if element == Element::Bit {
-        MAX_BITS
-    } else {
-        MAX_DIMS as i32
+    let most = match element {
+        Element::Bit => MAX_BITS,
+        Element::Sparse => MAX_SPARSE_DIMS as i32,
+        Element::F32 | Element::F16 => MAX_DIMS as i32,
     };
     if dims > most {
         return Err(value_error(
@@ -101,6 +102,7 @@ pub fn different_dimensions(shape: &impl Shape, dims: u32) -> ValueError {
         Element::F32 => format!("different vector dimensions {expected} and {dims}"),
         Element::F16 => format!("different halfvec dimensions {expected} and {dims}"),
         Element::Bit => format!("different bit lengths {expected} and {dims}"),
+        Element::Sparse => format!("different sparsevec dimensions {expected} and {dims}"),
     };
     value_error(Code::DataException, message, None)
 }
@@ -117,6 +119,7 @@ pub fn is_skipped(element: Element, metric: Metric, elements: &[u8]) -> bool {
                 .chunks_exact(2)
                 .all(|x| x[0] == 0 && x[1] & 0x7F == 0),
             Element::Bit => false,
+            Element::Sparse => elements.is_empty(),
         }
 }
 

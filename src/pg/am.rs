@@ -13,7 +13,7 @@ use super::cost::{IndexCost, PlannedScan};
 use super::error::raise;
 use super::fmgr::Call;
 use super::index::{AmError, Index};
-use super::row::{split_value, tid_from, tid_to};
+use super::row::{ValueKind, split_value, tid_from, tid_to};
 use super::store::{PgBulkWriter, PgStore};
 use super::table::PgTable;
 use super::value::payload;
@@ -179,7 +179,7 @@ unsafe extern "C-unwind" fn insert<A: IndexAm>(
             }
             let index = Index::new(index);
             let insert = || {
-                let (dims, elements) = split_value(index, payload(*values))?;
+                let (dims, elements) = split_value(ValueKind::of(index), payload(*values))?;
                 A::insert(&index.store(), tid_from(&*heap_tid), dims, elements)
             };
             insert().unwrap_or_else(|error| index.fail(error));
@@ -389,7 +389,7 @@ unsafe extern "C-unwind" fn get_tuple<A: IndexAm>(
                     require_scannable::<A>(scan)?;
                     super::compat::count_index_scan(scan);
                     let query = match &state.query {
-                        Some(payload) => Some(split_value(index, payload)?),
+                        Some(payload) => Some(split_value(ValueKind::of(index), payload)?),
                         None => None,
                     };
                     state.scan = Some(A::scan(&store, query)?);

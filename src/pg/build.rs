@@ -8,7 +8,7 @@ use pgnear_device::Pool;
 use pgrx::pg_sys;
 
 use super::index::{AmError, Index};
-use super::row::{split_value, tid_from};
+use super::row::{ValueKind, split_value, tid_from};
 use super::store::PgBulkWriter;
 use super::value::payload;
 use super::{memory::Scratch, settings};
@@ -152,6 +152,7 @@ impl<'rel> Builds<'rel> {
             sink,
             scratch: Scratch::new(),
             out_of_line: 0,
+            kind: ValueKind::of(self.index),
             error: None,
         };
         let (heap, index, info) = (self.heap, self.index.relation(), self.info);
@@ -248,6 +249,7 @@ struct RowState<'rel, 'sink> {
     /// Where fetched and decompressed values of one row live.
     scratch: Scratch,
     out_of_line: u64,
+    kind: ValueKind,
     error: Option<AmError>,
 }
 
@@ -270,7 +272,7 @@ unsafe extern "C-unwind" fn take_row(
             let value: *mut pg_sys::varlena = (*values).cast_mut_ptr();
             state.out_of_line += u64::from(pgrx::varlena::varatt_is_1b_e(value));
             let row = state.scratch.run(|| {
-                let (dims, elements) = split_value(index, payload(*values))?;
+                let (dims, elements) = split_value(state.kind, payload(*values))?;
                 sink(tid_from(&*tid), dims, elements)
             });
             if let Err(error) = row {

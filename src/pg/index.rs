@@ -95,6 +95,25 @@ const OPCLASSES: &[(&str, bool, Element, Metric)] = &[
         Metric::Cosine,
     ),
     ("halfvec_l1_distance", false, Element::F16, Metric::L1),
+    (
+        "sparsevec_l2_squared_distance",
+        false,
+        Element::Sparse,
+        Metric::L2,
+    ),
+    (
+        "sparsevec_negative_inner_product",
+        false,
+        Element::Sparse,
+        Metric::InnerProduct,
+    ),
+    (
+        "sparsevec_negative_inner_product",
+        true,
+        Element::Sparse,
+        Metric::Cosine,
+    ),
+    ("sparsevec_l1_distance", false, Element::Sparse, Metric::L1),
     ("hamming_distance", false, Element::Bit, Metric::Hamming),
     ("jaccard_distance", false, Element::Bit, Metric::Jaccard),
 ];

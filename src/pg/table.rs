@@ -12,7 +12,7 @@ use pgrx::pg_sys;
 
 use super::hints::Hints;
 use super::index::{AmError, Index};
-use super::row::{split_value, tid_to};
+use super::row::{ValueKind, split_value, tid_to};
 use super::{raw, store, value};
 
 /// Whether a table's rows can be read here.
@@ -28,6 +28,7 @@ pub(super) unsafe fn is_heap(table: pg_sys::Relation) -> bool {
 pub struct PgTable {
     scan: pg_sys::IndexScanDesc,
     hints: OnceCell<Rc<Hints>>,
+    kind: OnceCell<ValueKind>,
     /// Pages of the table when last asked: a row behind them may be new, or damage.
     blocks: Cell<u32>,
     /// A value that the page holds at an odd place, or not at all.
@@ -50,6 +51,7 @@ impl PgTable {
         PgTable {
             scan,
             hints: OnceCell::new(),
+            kind: OnceCell::new(),
             blocks: Cell::new(0),
             copy: RefCell::default(),
         }
@@ -135,8 +137,10 @@ impl PgTable {
 
     fn with_payload(&self, payload: &[u8], use_it: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
         // SAFETY: the scan's index is open.
-        let index = unsafe { Index::new((*self.scan).indexRelation) };
-        match split_value(index, payload) {
+        let kind = self
+            .kind
+            .get_or_init(|| ValueKind::of(unsafe { Index::new((*self.scan).indexRelation) }));
+        match split_value(*kind, payload) {
             Ok((_, elements)) => {
                 use_it(elements);
                 Ok(())

@@ -6,6 +6,9 @@ use crate::alloc;
 use crate::error::Error;
 use crate::row::Element;
 
+/// Most elements of a sparse vector.
+pub const MAX_NON_ZERO: usize = 16_000;
+
 /// What an index says of its vectors.
 pub trait Shape {
     /// The type of their components.
@@ -20,6 +23,7 @@ pub enum Query {
     F32(Vec<f32>),
     F16(Vec<f16>),
     Bit(Vec<u8>),
+    Sparse(Vec<u32>),
 }
 
 impl Query {
@@ -34,6 +38,7 @@ impl Query {
             Element::F32 => Query::F32(copied_as(payload)?),
             Element::F16 => Query::F16(copied_as(payload)?),
             Element::Bit => Query::Bit(alloc::copied(payload)?),
+            Element::Sparse => Query::Sparse(copied_as(payload)?),
         })
     }
 
@@ -43,6 +48,7 @@ impl Query {
             Query::F32(row) => bytemuck::cast_slice(row),
             Query::F16(row) => bytemuck::cast_slice(row),
             Query::Bit(row) => row,
+            Query::Sparse(row) => bytemuck::cast_slice(row),
         }
     }
 
@@ -52,6 +58,7 @@ impl Query {
             Query::F32(_) => Element::F32,
             Query::F16(_) => Element::F16,
             Query::Bit(_) => Element::Bit,
+            Query::Sparse(_) => Element::Sparse,
         };
         if element != shape.element() {
             return Err(Error::Invalid("query has another type than the index"));
@@ -61,7 +68,14 @@ impl Query {
 }
 
 pub(crate) fn check_length(shape: &impl Shape, payload: &[u8]) -> Result<(), Error> {
-    if payload.len() == shape.element().bytes(shape.dims()) {
+    let fits = match shape.element() {
+        Element::Sparse => {
+            payload.len().is_multiple_of(8)
+                && payload.len() / 8 <= MAX_NON_ZERO.min(shape.dims() as usize)
+        }
+        element => payload.len() == element.bytes(shape.dims()),
+    };
+    if fits {
         return Ok(());
     }
     Err(Error::WrongDimensions {
@@ -70,6 +84,7 @@ pub(crate) fn check_length(shape: &impl Shape, payload: &[u8]) -> Result<(), Err
             Element::F32 => payload.len() / 4,
             Element::F16 => payload.len() / 2,
             Element::Bit => payload.len().saturating_mul(8),
+            Element::Sparse => payload.len() / 8,
         }
         .try_into()
         .unwrap_or(u32::MAX),

@@ -30,16 +30,20 @@ pub enum Element {
     F16,
     /// Packed bits, the first in the highest bit of the first byte; spare bits are zero.
     Bit,
+    /// 4-byte floats that are not zero: their indices (4 bytes each, from 0, ascending), then the
+    /// floats, both in native byte order.
+    Sparse,
 }
 
 impl Element {
-    /// Bytes of a vector of `dims` components.
+    /// Bytes of a vector of `dims` components; of a sparse one, those that all have: none.
     pub fn bytes(self, dims: u32) -> usize {
         let dims = dims as usize;
         match self {
             Element::F32 => dims * 4,
             Element::F16 => dims * 2,
             Element::Bit => dims.div_ceil(8),
+            Element::Sparse => 0,
         }
     }
 }

@@ -32,7 +32,7 @@ fn spec_of(index: Index<'_>, options: Option<&HnswOptions>) -> Result<IndexSpec,
         metric,
         dims,
     } = column_of(index, "hnsw", |element, metric| match element {
-        Element::F32 | Element::F16 => matches!(
+        Element::F32 | Element::F16 | Element::Sparse => matches!(
             metric,
             Metric::L2 | Metric::InnerProduct | Metric::Cosine | Metric::L1
         ),
@@ -74,6 +74,9 @@ fn rerank_of(
 ) -> Result<Rerank, AmError> {
     let coded = matches!(spec.element, Element::F32 | Element::F16) && spec.metric != Metric::L1;
     let asked = options.map_or(RERANK_AUTO, |options| options.rerank);
+    if spec.element == Element::Sparse {
+        return sparse_rerank(builds, asked);
+    }
     let unsupported = |what: &'static str, hint: &'static str| -> Result<Rerank, AmError> {
         Err(value_error(Code::FeatureNotSupported, what, Some(hint)).into())
     };
@@ -101,6 +104,24 @@ fn rerank_of(
             })
         }
     }
+}
+
+/// Sparse vectors differ in length, and have no place in an index.
+fn sparse_rerank(builds: &Builds<'_>, asked: i32) -> Result<Rerank, AmError> {
+    let (what, hint) = if asked == RERANK_INDEX {
+        (
+            "hnsw does not keep sparse vectors in the index",
+            "Leave the option rerank out.",
+        )
+    } else if !builds.is_readable_later() {
+        (
+            "hnsw does not support an expression of type sparsevec",
+            "Index a generated column, as in GENERATED ALWAYS AS (...) STORED.",
+        )
+    } else {
+        return Ok(Rerank::Table);
+    };
+    Err(value_error(Code::FeatureNotSupported, what, Some(hint)).into())
 }
 
 pub fn build(
@@ -174,7 +195,10 @@ pub fn build_empty(
     options: Option<&HnswOptions>,
     writer: &mut PgBulkWriter,
 ) -> Result<(), AmError> {
-    let spec = spec_of(index, options)?;
+    let mut spec = spec_of(index, options)?;
+    if spec.element == Element::Sparse {
+        spec.rerank = Rerank::Table;
+    }
     let centre = Centre::new(&spec)?;
     let budget = MemoryBudget::unlimited();
     let builder = Builder::new(writer, &spec, &centre, &budget)?;

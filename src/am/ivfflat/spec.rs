@@ -22,6 +22,7 @@ pub fn spec_of(index: Index<'_>, options: Option<&IvfflatOptions>) -> Result<Ind
             matches!(metric, Metric::L2 | Metric::InnerProduct | Metric::Cosine)
         }
         Element::Bit => metric == Metric::Hamming,
+        Element::Sparse => false,
     })?;
     if dims < 2 && metric == Metric::Cosine {
         return Err(value_error(

@@ -89,7 +89,7 @@ impl Samples {
     fn bytes(spec: &IndexSpec, wanted: usize) -> usize {
         let row = match spec.element {
             Element::F32 | Element::F16 => 4 * spec.dims as usize,
-            Element::Bit => spec.element.bytes(spec.dims),
+            Element::Bit | Element::Sparse => spec.element.bytes(spec.dims),
         };
         (wanted + 3 * spec.lists as usize) * row + wanted * 64
     }
@@ -109,7 +109,7 @@ impl Samples {
             random: SplitMix(SEED),
             width: match spec.element {
                 Element::F32 | Element::F16 => spec.dims as usize,
-                Element::Bit => spec.element.bytes(spec.dims),
+                Element::Bit | Element::Sparse => spec.element.bytes(spec.dims),
             },
             floats: Vec::new(),
             bits: Vec::new(),

@@ -150,7 +150,7 @@ impl<'w, 'b, W: BulkWriter> Builder<'w, 'b, W> {
                     bytes: NODES_AT_ONCE * size_of::<Tid>(),
                 })?;
         }
-        self.encoder.encode(payload, self.blobs.push()?);
+        self.encoder.encode(payload, self.blobs.push()?)?;
         self.tids.push(tid);
         self.write_vector(node, tid, payload)
     }
@@ -281,7 +281,9 @@ impl<'w, 'b, W: BulkWriter> Builder<'w, 'b, W> {
                 let mut record = RecordMut::open(layout, bytes, node)?;
                 let blob = match layout.code {
                     CodeKind::Plain => &[],
-                    CodeKind::Rotated4 | CodeKind::Inline => self.blobs.get(node),
+                    CodeKind::Rotated4 | CodeKind::Inline | CodeKind::Pruned => {
+                        self.blobs.get(node)
+                    }
                 };
                 record.set_row(NodeState::Live, self.tids[node as usize], blob);
                 record.set_neighbours(graph.neighbours(node));

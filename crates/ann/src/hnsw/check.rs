@@ -265,12 +265,14 @@ impl<S: Store> Checker<'_, S> {
             node,
             &mut nodes.vector,
             |tid, payload| {
-                if let Some(encoder) = encoder {
-                    encoder.encode(payload, fresh.as_mut_slice());
-                }
-                tid
+                let coded = match encoder {
+                    Some(encoder) => encoder.encode(payload, fresh.as_mut_slice()),
+                    None => Ok(()),
+                };
+                coded.map(|()| tid)
             },
         )?;
+        let row = row.transpose()?;
         match row {
             None => self.find(block, Some(node), "vector", "row has no vector"),
             Some(other) if other != tid => {

@@ -36,6 +36,8 @@ pub struct CostFigures {
 
 /// A node scored by its code costs so many operators: a few cache misses and a short sum.
 const OPERATORS_PER_SCORE: f64 = 2.0;
+/// By a code of a sparse vector, whose elements are looked up one by one.
+const OPERATORS_PER_PRUNED_SCORE: f64 = 5.0;
 
 /// Nodes that a search of a width meets: measured on embeddings, with 32 neighbours a node, 455 at
 /// 20, 800 at 40, 2,700 at 160, 6,100 at 400. Shorter lists have proportionally fewer.
@@ -66,6 +68,7 @@ pub fn estimate(meta: &Meta, input: &CostInput) -> CostFigures {
     };
     let per_score = match layout.code {
         CodeKind::Rotated4 => OPERATORS_PER_SCORE,
+        CodeKind::Pruned => OPERATORS_PER_PRUNED_SCORE,
         CodeKind::Inline | CodeKind::Plain => input.distance_operators.max(1.0),
     };
     // Every page at most once from disk: what is read again is in memory.

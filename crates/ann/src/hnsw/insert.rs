@@ -28,9 +28,9 @@ pub fn insert(store: &impl Store, meta: &Meta, tid: Tid, payload: &[u8]) -> Resu
     let layout = &meta.layout;
     let mut encoder = Encoder::read(store, meta)?;
     let mut blob = Aligned::zeroed(layout.blob)?;
-    encoder.encode(payload, blob.as_mut_slice());
+    encoder.encode(payload, blob.as_mut_slice())?;
     let mut scorer = Scorer::new(meta)?;
-    scorer.set_vector(&mut encoder, payload);
+    scorer.set_vector(&mut encoder, payload)?;
     let width = usize::from(meta.spec().ef_construction);
     // What is found is read again, under locks, before it is linked.
     let mut search = Search::new(meta, scorer, width, false)?.peeking(layout)?;

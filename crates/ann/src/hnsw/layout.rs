@@ -5,12 +5,15 @@ use pgnear_kernels::Metric;
 use pgnear_quant::code4;
 
 use super::meta::{IndexSpec, Rerank};
+use super::pruned;
 use crate::error::Error;
 use crate::page::body_size;
 use crate::row::Element;
 
 /// Most dimensions of an index on floats.
 pub const MAX_DIMS: u32 = 16_000;
+/// Most dimensions of an index on sparse vectors.
+pub const MAX_SPARSE_DIMS: u32 = 1_000_000_000;
 /// Most dimensions of an index on bits.
 pub const MAX_BITS: u32 = 64_000;
 /// Least `m`.
@@ -45,6 +48,8 @@ pub(super) enum CodeKind {
     Inline = 2,
     /// The vector itself, on a vector page.
     Plain = 3,
+    /// The largest elements of a sparse vector, in the record; the vector in the table.
+    Pruned = 4,
 }
 
 impl CodeKind {
@@ -55,6 +60,9 @@ impl CodeKind {
             }
             (Element::F32 | Element::F16, Metric::L1) => Some(CodeKind::Plain),
             (Element::Bit, Metric::Hamming | Metric::Jaccard) => Some(CodeKind::Inline),
+            (Element::Sparse, Metric::L2 | Metric::InnerProduct | Metric::Cosine | Metric::L1) => {
+                Some(CodeKind::Pruned)
+            }
             _ => None,
         }
     }
@@ -115,6 +123,7 @@ impl Layout {
         let most_dims = match spec.element {
             Element::F32 | Element::F16 => MAX_DIMS,
             Element::Bit => MAX_BITS,
+            Element::Sparse => MAX_SPARSE_DIMS,
         };
         within("dimension count", spec.dims, 1, most_dims)?;
         within("m", spec.m.into(), MIN_M.into(), MAX_M.into())?;
@@ -129,9 +138,10 @@ impl Layout {
         let blob = match code {
             CodeKind::Rotated4 => 8 + code4::code_bytes(dims),
             CodeKind::Inline | CodeKind::Plain => payload,
+            CodeKind::Pruned => pruned::code_bytes(pruned::kept(dims)),
         };
         let blob_in_record = match code {
-            CodeKind::Rotated4 | CodeKind::Inline => blob.next_multiple_of(4),
+            CodeKind::Rotated4 | CodeKind::Inline | CodeKind::Pruned => blob.next_multiple_of(4),
             CodeKind::Plain => 0,
         };
         let degree = 2 * usize::from(spec.m);
@@ -146,13 +156,21 @@ impl Layout {
         }
         let records_per_page = (body / record) as u32;
         let in_table = spec.rerank == Rerank::Table;
-        if in_table && code != CodeKind::Rotated4 {
-            return Err(Error::Invalid("hnsw has no codes of this type and metric"));
+        match code {
+            CodeKind::Inline | CodeKind::Plain if in_table => {
+                return Err(Error::Invalid("hnsw has no codes of this type and metric"));
+            }
+            CodeKind::Pruned if !in_table => {
+                return Err(Error::Invalid("hnsw leaves sparse vectors in the table"));
+            }
+            _ => {}
         }
         let vector = match code {
             CodeKind::Inline => 0,
             _ if in_table => 0,
-            CodeKind::Rotated4 | CodeKind::Plain => (VECTOR_HEAD + payload).next_multiple_of(8),
+            CodeKind::Rotated4 | CodeKind::Plain | CodeKind::Pruned => {
+                (VECTOR_HEAD + payload).next_multiple_of(8)
+            }
         };
         let whole = body.checked_div(vector).unwrap_or(0);
         // Whole vectors a page where that wastes at most an eighth of it.

@@ -189,11 +189,12 @@ fn element_number(element: Element) -> u8 {
         Element::F32 => 1,
         Element::F16 => 2,
         Element::Bit => 3,
+        Element::Sparse => 4,
     }
 }
 
 fn element_from(number: u8) -> Option<Element> {
-    [Element::F32, Element::F16, Element::Bit]
+    [Element::F32, Element::F16, Element::Bit, Element::Sparse]
         .into_iter()
         .find(|element| element_number(*element) == number)
 }

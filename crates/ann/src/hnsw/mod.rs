@@ -12,6 +12,7 @@ mod layout;
 mod meta;
 mod near;
 mod order;
+mod pruned;
 mod record;
 mod refresh;
 mod scan;
@@ -30,7 +31,8 @@ pub use check::{Finding, check};
 pub use cost::{CostFigures, CostInput, estimate};
 pub use insert::insert;
 pub use layout::{
-    MAX_BITS, MAX_DIMS, MAX_EF_CONSTRUCTION, MAX_M, MAX_NODES, MIN_EF_CONSTRUCTION, MIN_M,
+    MAX_BITS, MAX_DIMS, MAX_EF_CONSTRUCTION, MAX_M, MAX_NODES, MAX_SPARSE_DIMS,
+    MIN_EF_CONSTRUCTION, MIN_M,
 };
 pub use meta::{IndexSpec, Meta, Rerank};
 pub use order::lock_order;

@@ -96,7 +96,7 @@ impl Scan {
     pub fn new(meta: &Meta, query: Query, options: ScanOptions) -> Result<Scan, Error> {
         query.check(meta.spec())?;
         let mut exact = Exact::new(meta.spec())?;
-        exact.set(query.payload());
+        exact.set(query.payload())?;
         let scorer = Scorer::new(meta)?;
         Ok(Scan {
             search: Search::new(
@@ -168,7 +168,7 @@ impl Scan {
         let width = rows + MARGIN;
         if self.stats.rounds == 0 {
             let mut encoder = Encoder::read(store, &self.meta)?;
-            (self.search.scorer).set_vector(&mut encoder, self.exact.vector());
+            (self.search.scorer).set_vector(&mut encoder, self.exact.vector())?;
             // What is not expanded in the first round never is: an iterative scan may not go on
             // from there.
             let margin = match self.options.iterative {

@@ -307,7 +307,7 @@ fn prefetch_links(store: &impl Store, layout: &Layout, node: u32) {
 fn prefetch(store: &impl Store, layout: &Layout, node: u32) {
     let (block, at) = match layout.code {
         CodeKind::Plain => layout.vector_place(node),
-        CodeKind::Rotated4 | CodeKind::Inline => layout.record_place(node),
+        CodeKind::Rotated4 | CodeKind::Inline | CodeKind::Pruned => layout.record_place(node),
     };
     store.prefetch(block, crate::page::HEADER + at, 8 + layout.blob);
 }

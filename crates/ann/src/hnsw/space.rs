@@ -15,6 +15,7 @@ use std::borrow::Cow;
 
 use half::f16;
 use pgnear_device::MemoryBudget;
+use pgnear_kernels::sparse::SparseRef;
 use pgnear_kernels::{Metric, exact, kernels};
 use pgnear_quant::Rotation;
 use pgnear_quant::code4::{self, Query4, Terms};
@@ -22,13 +23,14 @@ use pgnear_quant::code4::{self, Query4, Terms};
 use super::centre;
 use super::layout::{CodeKind, Layout};
 use super::meta::{IndexSpec, Meta};
+use super::pruned::{self, PrunedQuery, Pruner};
 use crate::alloc;
 use crate::error::Error;
 use crate::row::Element;
 use crate::store::Store;
 
 /// Bytes as elements. Pages are aligned; what else comes along is copied where it is not.
-fn elements<T: bytemuck::Pod>(bytes: &[u8]) -> Cow<'_, [T]> {
+pub(super) fn elements<T: bytemuck::Pod>(bytes: &[u8]) -> Cow<'_, [T]> {
     match bytemuck::try_cast_slice(bytes) {
         Ok(slice) => Cow::Borrowed(slice),
         Err(_) => Cow::Owned(bytemuck::pod_collect_to_vec(bytes)),
@@ -77,8 +79,15 @@ impl Exact {
     }
 
     /// Takes the bytes of a vector.
-    pub fn set(&mut self, payload: &[u8]) {
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`], of a sparse vector only: others have one length.
+    pub fn set(&mut self, payload: &[u8]) -> Result<(), Error> {
+        if self.element == Element::Sparse {
+            self.vector = Aligned::zeroed(payload.len())?;
+        }
         self.vector.as_mut_slice().copy_from_slice(payload);
+        Ok(())
     }
 
     /// The bytes of the vector.
@@ -102,6 +111,7 @@ impl Exact {
             ),
             Element::Bit if self.metric == Metric::Jaccard => exact::jaccard(own, payload),
             Element::Bit => exact::hamming(own, payload),
+            Element::Sparse => sparse(self.metric, own, payload),
         }
     }
 
@@ -122,12 +132,36 @@ fn dense<E: pgnear_kernels::Element>(metric: Metric, a: &[E], b: &[E]) -> f64 {
     }
 }
 
+fn sparse(metric: Metric, a: &[u8], b: &[u8]) -> f64 {
+    let parts = |bytes: &[u8]| (bytes.len() / 8 * 4, bytes.len() / 4 * 4);
+    let ((a_half, a_end), (b_half, b_end)) = (parts(a), parts(b));
+    let (a_indices, a_values) = (elements(&a[..a_half]), elements(&a[a_half..a_end]));
+    let (b_indices, b_values) = (elements(&b[..b_half]), elements(&b[b_half..b_end]));
+    // How many zeros there are beside makes no difference to any distance.
+    let (a, b) = (
+        SparseRef {
+            dims: i32::MAX,
+            indices: &a_indices,
+            values: &a_values,
+        },
+        SparseRef {
+            dims: i32::MAX,
+            indices: &b_indices,
+            values: &b_values,
+        },
+    );
+    match metric {
+        Metric::L2 => exact::l2_squared(a, b),
+        metric => exact::distance(metric, a, b).unwrap_or(f64::NAN),
+    }
+}
+
 /// The components of a vector as they are coded: as `f32`, and of unit length if asked for.
 pub(super) fn widen(element: Element, normalize: bool, payload: &[u8], output: &mut [f32]) {
     match element {
         Element::F32 => output.copy_from_slice(&elements::<f32>(payload)),
         Element::F16 => (kernels().f16_to_f32)(&elements::<f16>(payload), output),
-        Element::Bit => {}
+        Element::Bit | Element::Sparse => {}
     }
     if normalize {
         // In double precision, so that nothing overflows on the way.
@@ -145,7 +179,8 @@ pub(super) fn widen(element: Element, normalize: bool, payload: &[u8], output: &
 pub(super) struct Encoder {
     code: CodeKind,
     element: Element,
-    normalize: bool,
+    metric: Metric,
+    pruner: Pruner,
     rotation: Option<Rotation>,
     /// Empty where there is none.
     centre: Vec<f32>,
@@ -175,7 +210,8 @@ impl Encoder {
         Ok(Encoder {
             code: layout.code,
             element: spec.element,
-            normalize: spec.metric == Metric::Cosine,
+            metric: spec.metric,
+            pruner: Pruner::default(),
             rotation,
             centre,
             rotated: alloc::filled(0.0, if rotated4 { layout.dims } else { 0 })?,
@@ -187,7 +223,8 @@ impl Encoder {
         let Some(rotation) = &self.rotation else {
             return &[];
         };
-        widen(self.element, self.normalize, payload, &mut self.rotated);
+        let normalize = self.metric == Metric::Cosine;
+        widen(self.element, normalize, payload, &mut self.rotated);
         for (x, centre) in self.rotated.iter_mut().zip(&self.centre) {
             *x -= centre;
         }
@@ -196,7 +233,10 @@ impl Encoder {
     }
 
     /// Writes the blob of a vector to `blob`, of the layout's length.
-    pub fn encode(&mut self, payload: &[u8], blob: &mut [u8]) {
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn encode(&mut self, payload: &[u8], blob: &mut [u8]) -> Result<(), Error> {
         match self.code {
             CodeKind::Rotated4 => {
                 let terms = code4::encode(self.rotate(payload), &mut blob[8..]);
@@ -204,7 +244,9 @@ impl Encoder {
                 blob[4..8].copy_from_slice(&terms.factor.to_ne_bytes());
             }
             CodeKind::Inline | CodeKind::Plain => blob.copy_from_slice(payload),
+            CodeKind::Pruned => self.pruner.encode(self.metric, payload, blob)?,
         }
+        Ok(())
     }
 }
 
@@ -215,6 +257,7 @@ pub(super) enum Scorer {
         inner_product: bool,
         dims: usize,
     },
+    Pruned(PrunedQuery),
     Exact(Exact),
 }
 
@@ -229,15 +272,24 @@ impl Scorer {
                 dims: layout.dims,
             },
             CodeKind::Inline | CodeKind::Plain => Scorer::Exact(Exact::new(spec)?),
+            CodeKind::Pruned => {
+                let kept = pruned::kept(layout.dims);
+                Scorer::Pruned(PrunedQuery::new(spec.metric, kept)?)
+            }
         })
     }
 
     /// Takes a vector.
-    pub fn set_vector(&mut self, encoder: &mut Encoder, payload: &[u8]) {
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn set_vector(&mut self, encoder: &mut Encoder, payload: &[u8]) -> Result<(), Error> {
         match self {
             Scorer::Coded { query, .. } => query.set(encoder.rotate(payload)),
-            Scorer::Exact(exact) => exact.set(payload),
+            Scorer::Pruned(query) => query.set_vector(payload)?,
+            Scorer::Exact(exact) => exact.set(payload)?,
         }
+        Ok(())
     }
 
     /// Takes a vector of which only the blob is at hand.
@@ -246,7 +298,9 @@ impl Scorer {
             Scorer::Coded { query, dims, .. } => {
                 query.set_from_code(terms(blob), &blob[8..], *dims);
             }
-            Scorer::Exact(exact) => exact.set(blob),
+            Scorer::Pruned(query) => query.set_code(blob),
+            // Bits and vectors of one length: nothing is allocated.
+            Scorer::Exact(exact) => exact.vector.as_mut_slice().copy_from_slice(blob),
         }
     }
 
@@ -264,6 +318,7 @@ impl Scorer {
                     query.l2_squared(terms(blob), &blob[8..])
                 }
             }
+            Scorer::Pruned(query) => query.score(blob),
             Scorer::Exact(exact) => {
                 let key = exact.key(blob) as f32;
                 if key.is_nan() { f32::INFINITY } else { key }
@@ -279,6 +334,7 @@ impl Scorer {
                 inner_product: true,
                 ..
             } => f32::NEG_INFINITY,
+            Scorer::Pruned(query) if query.is_inner_product() => f32::NEG_INFINITY,
             _ => self.score(blob),
         }
     }

@@ -64,7 +64,7 @@ impl Centroids {
             (Centroids::Equal { lists, bytes }, element) => {
                 let each = match element {
                     Element::F32 | Element::F16 => 4 * spec.dims as usize,
-                    Element::Bit => element.bytes(spec.dims),
+                    Element::Bit | Element::Sparse => element.bytes(spec.dims),
                 };
                 *lists == spec.lists && bytes.len() == each
             }
@@ -126,6 +126,7 @@ impl Nearness {
                 Row::Floats(floats)
             }
             Query::Bit(row) => Row::Bits(alloc::copied(row)?),
+            Query::Sparse(_) => return Err(Error::Invalid("ivfflat knows no sparse vectors")),
         };
         Ok(Nearness {
             kernels,

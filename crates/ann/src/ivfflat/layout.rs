@@ -57,6 +57,7 @@ impl Layout {
                 Metric::L2 | Metric::InnerProduct | Metric::Cosine
             ),
             Element::Bit => spec.metric == Metric::Hamming,
+            Element::Sparse => false,
         };
         if !fits {
             return Err(Error::Invalid(
@@ -65,7 +66,7 @@ impl Layout {
         }
         let limit = match spec.element {
             Element::F32 | Element::F16 => MAX_DIMS,
-            Element::Bit => MAX_BITS,
+            Element::Bit | Element::Sparse => MAX_BITS,
         };
         within("dimension count", spec.dims, limit)?;
         within("list count", spec.lists, MAX_LISTS)?;
@@ -77,7 +78,7 @@ impl Layout {
         let slot = (SLOT_HEAD + payload).next_multiple_of(4);
         let centroid = match spec.element {
             Element::F32 | Element::F16 => spec.dims as usize * 4,
-            Element::Bit => payload.next_multiple_of(4),
+            Element::Bit | Element::Sparse => payload.next_multiple_of(4),
         };
         let directory_per_page = body / DIRECTORY_ENTRY;
         let directory_pages = (spec.lists as usize).div_ceil(directory_per_page) as u32;

@@ -176,6 +176,7 @@ fn element_number(element: Element) -> u8 {
         Element::F32 => 1,
         Element::F16 => 2,
         Element::Bit => 3,
+        Element::Sparse => 4,
     }
 }
 

@@ -64,6 +64,8 @@ impl Scorer {
             (Query::F32(q), _) => self.key_of_dot((k.f32_dot)(q, &elements(payload)), norm),
             (Query::F16(q), _) => self.key_of_dot((k.f16_dot)(q, &elements(payload)), norm),
             (Query::Bit(q), _) => (k.bit_hamming)(q, payload) as f64,
+            // An index of these is refused before it is made.
+            (Query::Sparse(_), _) => f64::NAN,
         }
     }
 

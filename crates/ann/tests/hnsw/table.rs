@@ -10,15 +10,79 @@ use crate::world::*;
 
 fn specs() -> Vec<IndexSpec> {
     let mut specs = Vec::new();
-    for element in [Element::F32, Element::F16] {
-        for metric in [Metric::L2, Metric::InnerProduct, Metric::Cosine] {
-            specs.push(IndexSpec {
-                rerank: Rerank::Table,
-                ..spec(element, metric, 40)
-            });
+    for element in [Element::F32, Element::F16, Element::Sparse] {
+        for metric in [Metric::L2, Metric::InnerProduct, Metric::Cosine, Metric::L1] {
+            // Without L1 there are no codes of dense vectors; more elements than a code keeps.
+            let dims = if element == Element::Sparse { 400 } else { 40 };
+            if element == Element::Sparse || metric != Metric::L1 {
+                specs.push(IndexSpec {
+                    rerank: Rerank::Table,
+                    ..spec(element, metric, dims)
+                });
+            }
         }
     }
     specs
+}
+
+#[test]
+fn a_search_finds_what_is_near() {
+    for spec in specs() {
+        let rows = rows(&spec, 3000, 8);
+        let store = build(&spec, &rows, 8192);
+        let mut source = Source::new(&spec, 9);
+        let (mut near, mut all) = (0, 0);
+        for _ in 0..40 {
+            let query = source.row();
+            let truth = brute_force(&spec, &rows, &query);
+            let hits = found(&store, &rows, &query, 40);
+            let last = f64::from_bits(truth[9].1);
+            near += (hits.iter().take(10))
+                .filter(|(_, bits)| f64::from_bits(*bits) <= last)
+                .count();
+            all += 10;
+        }
+        let recall = f64::from(near as u32) / f64::from(all);
+        println!("{:?} {:?}: {recall:.3}", spec.element, spec.metric);
+        // Half of the elements of these sparse vectors are not in their codes.
+        let least = if spec.element == Element::Sparse {
+            0.85
+        } else {
+            0.95
+        };
+        assert!(recall > least, "{spec:?}: {recall}");
+    }
+}
+
+#[test]
+fn sparse_vectors_are_any_number_of_elements() {
+    let spec = IndexSpec {
+        rerank: Rerank::Table,
+        ..spec(Element::Sparse, Metric::L2, 1_000_000_000)
+    };
+    let row = |count: i32| -> Vec<u8> {
+        let indices = (0..count).flat_map(|n| (n * 60_000).to_ne_bytes());
+        let values = (0..count).flat_map(|n| (1.0 + n as f32).to_ne_bytes());
+        indices.chain(values).collect()
+    };
+    let counts = [0, 1, 63, 64, 65, 1001, 16_000];
+    let mut rows: Rows = (0..6).map(|n| (tid(n), row(counts[n]))).collect();
+    let store = build(&spec, &rows, 8192);
+    let meta = Meta::read(&store).unwrap();
+    rows.insert(tid(6), row(16_000));
+    hnsw::insert(&store, &meta, tid(6), &rows[&tid(6)]).unwrap();
+    for count in counts {
+        let query = row(count);
+        let all = found(&store, &rows, &query, 10);
+        assert_eq!(all, brute_force(&spec, &rows, &query));
+    }
+    let too_many = row(16_001);
+    assert!(matches!(
+        hnsw::insert(&store, &meta, tid(7), &too_many),
+        Err(Error::WrongDimensions { .. })
+    ));
+    // Half an element is no vector.
+    assert!(hnsw::insert(&store, &meta, tid(7), &too_many[..12]).is_err());
 }
 
 fn found(store: &MemoryStore, rows: &Rows, query: &[u8], ef: u32) -> Vec<(Tid, u64)> {

@@ -11,6 +11,7 @@ use pgnear_ann::hnsw::{
 use pgnear_ann::memory::{MemoryStore, MemoryWriter};
 use pgnear_ann::{Element, Error, Tid};
 use pgnear_device::{CancelFlag, MemoryBudget, Pool, Progress};
+use pgnear_kernels::sparse::SparseRef;
 use pgnear_kernels::{Metric, exact};
 use pgnear_quant::Job;
 
@@ -90,6 +91,14 @@ impl Source {
                 }
                 bytes
             }
+            Element::Sparse => {
+                // About a third of them.
+                let some = |x: &&(usize, f32)| x.1.abs() > 0.9;
+                let all: Vec<(usize, f32)> = floats.into_iter().enumerate().collect();
+                let indices = (all.iter().filter(some)).flat_map(|x| (x.0 as i32).to_ne_bytes());
+                let values = (all.iter().filter(some)).flat_map(|x| x.1.to_ne_bytes());
+                indices.chain(values).collect()
+            }
         }
     }
 }
@@ -149,6 +158,30 @@ pub fn distance(spec: &IndexSpec, query: &[u8], row: &[u8]) -> f64 {
         Element::F16 => dense::<f16>(spec.metric, query, row),
         Element::Bit if spec.metric == Metric::Jaccard => exact::jaccard(query, row),
         Element::Bit => exact::hamming(query, row),
+        Element::Sparse => {
+            let (query, row) = (Sparse::of(query), Sparse::of(row));
+            exact::distance(spec.metric, query.view(), row.view()).unwrap()
+        }
+    }
+}
+
+struct Sparse(Vec<i32>, Vec<f32>);
+
+impl Sparse {
+    fn of(payload: &[u8]) -> Sparse {
+        let (indices, values) = payload.split_at(payload.len() / 2);
+        Sparse(
+            bytemuck::pod_collect_to_vec(indices),
+            bytemuck::pod_collect_to_vec(values),
+        )
+    }
+
+    fn view(&self) -> SparseRef<'_> {
+        SparseRef {
+            dims: 1_000_000,
+            indices: &self.0,
+            values: &self.1,
+        }
     }
 }
 
