@@ -52,6 +52,7 @@ pub fn payload(spec: &IndexSpec, rng: &mut Rng) -> Vec<u8> {
         Element::F16 => (0..dims)
             .flat_map(|_| f16::from_f32(rng.float()).to_ne_bytes())
             .collect(),
+        Element::Sparse => panic!("ivfflat knows no sparse vectors"),
         Element::Bit => {
             let mut bytes: Vec<u8> = (0..dims.div_ceil(8)).map(|_| rng.next() as u8).collect();
             if !dims.is_multiple_of(8) {
@@ -94,6 +95,7 @@ pub fn centroids(spec: &IndexSpec, rng: &mut Rng) -> Centroids {
                 data,
             }
         }
+        Element::Sparse => panic!("ivfflat knows no sparse vectors"),
         Element::Bit => Centroids::Bits {
             bytes_each: Element::Bit.bytes(spec.dims),
             data: (0..lists).flat_map(|_| payload(spec, rng)).collect(),
@@ -152,6 +154,7 @@ pub fn distance(spec: &IndexSpec, query: &[u8], row: &[u8]) -> f64 {
             }
         }
         Element::Bit => exact::hamming(query, row),
+        Element::Sparse => panic!("ivfflat knows no sparse vectors"),
     }
 }
 
