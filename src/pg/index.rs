@@ -250,9 +250,7 @@ fn raise(name: &str, error: AmError) -> ! {
         AmError::Index(Error::NotOurs) => (
             Sql::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             format!("index \"{name}\" was not built by pgnear"),
-            Some(
-                "Rebuild it with REINDEX INDEX; if it uses hnsw, drop it and create one that uses ivfflat.",
-            ),
+            Some(REINDEX),
         ),
         AmError::Index(Error::OutOfMemory { bytes }) => (
             Sql::ERRCODE_OUT_OF_MEMORY,

@@ -146,17 +146,18 @@ pub fn build(
     let budget = MemoryBudget::new(builds.memory_limit());
     let mut builder = Builder::new(&mut writer, &spec, &centre, &budget)?;
     // Rows that the graph has no memory for wait here, and are inserted one by one afterwards.
-    let mut late: Option<RowSort> = None;
+    // Made here: what is made while a row is looked at goes with that row.
+    let mut late = RowSort::new(budget.limit_bytes() / 4, None);
     let mut late_rows = 0u64;
     let heap_rows = RowScan::whole(builds).scan(&mut |tid, dims, elements| {
         check_dims(&spec, dims)?;
         if is_skipped(spec.element, spec.metric, elements) {
             return Ok(());
         }
-        if late.is_none() && builder.has_room() {
-            return Ok(builder.push(tid, elements)?);
-        }
-        late.get_or_insert_with(|| {
+        if late_rows == 0 {
+            if builder.has_room() {
+                return Ok(builder.push(tid, elements)?);
+            }
             notice(
                 format!(
                     "hnsw graph no longer fits into maintenance_work_mem after {} tuples",
@@ -165,9 +166,8 @@ pub fn build(
                 "Building will take significantly more time.",
                 "Increase maintenance_work_mem to speed up builds.",
             );
-            RowSort::new(budget.limit_bytes() / 4, None)
-        })
-        .put(0, tid, elements);
+        }
+        late.put(0, tid, elements);
         late_rows += 1;
         Ok(())
     })?;
@@ -178,7 +178,7 @@ pub fn build(
         builds.poll()
     })?;
     writer.log();
-    if let Some(late) = late {
+    if late_rows > 0 {
         let store = index.store();
         let meta = Meta::read(&store)?;
         late.drain(&mut |_, tid, elements| hnsw::insert(&store, &meta, tid, elements))?;
