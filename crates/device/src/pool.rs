@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,21 @@ use crate::signals::BlockAllSignals;
 
 /// How often the calling thread polls while work is under way.
 const POLL_EVERY: Duration = Duration::from_millis(10);
+
+/// The stack of a thread.
+const STACK_BYTES: usize = 2 << 20;
+/// What else a thread takes as it starts. The C library ends the whole process where it finds no room
+/// for a thread's own data.
+const START_BYTES: usize = 512 << 10;
+
+/// Whether there is memory for so many threads to start.
+fn has_room(threads: usize) -> bool {
+    let mut room: Vec<u8> = Vec::new();
+    let bytes = threads * (STACK_BYTES + START_BYTES);
+    std::hint::black_box(&mut room)
+        .try_reserve_exact(bytes)
+        .is_ok()
+}
 
 /// A thread that rayon asks to be spawned.
 type Worker = rayon::ThreadBuilder;
@@ -54,9 +69,17 @@ impl Pool {
     /// grants none, or `threads` is at most 1, work runs inline.
     pub fn new(threads: usize) -> Pool {
         Pool::with(threads, |worker| {
-            std::thread::Builder::new()
+            let (started, has_started) = mpsc::sync_channel(1);
+            let handle = std::thread::Builder::new()
                 .name(format!("pgnear-{}", worker.index()))
-                .spawn(move || worker.run())
+                .stack_size(STACK_BYTES)
+                .spawn(move || {
+                    let _ = started.send(());
+                    worker.run()
+                })?;
+            // The room there was is taken up before anything else may take it.
+            let _ = has_started.recv();
+            Ok(handle)
         })
     }
 
@@ -72,7 +95,9 @@ impl Pool {
         // More threads than any machine of today has only cost memory.
         let mut wanted = threads.min(1024);
         while wanted > 1 {
-            if let Some(pool) = Pool::spawned(wanted, &mut spawn) {
+            if has_room(wanted)
+                && let Some(pool) = Pool::spawned(wanted, &mut spawn)
+            {
                 return pool;
             }
             wanted /= 2;
