@@ -8,15 +8,18 @@ import psycopg
 from answers import FUNCTIONS, Search
 
 TABLES = """
-CREATE TABLE narrow (id bigint PRIMARY KEY, version int NOT NULL, v vector(16), h halfvec(16), b bit(64));
-CREATE TABLE wide (id bigint PRIMARY KEY, version int NOT NULL, v vector(3000));
+CREATE TABLE narrow (id bigint PRIMARY KEY, version int NOT NULL, v vector(16), h halfvec(16), b bit(64),
+    w vector(16), g halfvec(16), s sparsevec(16), c bit(64));
+CREATE TABLE wide (id bigint PRIMARY KEY, version int NOT NULL, v vector(3000), w vector(3000));
 """
-# What a row of the table holds, from its id and version.
+# What a row of the table holds, from its id and version: each vector twice, for an index of each method.
+NUMBERS = "numbers({id}, {version}, 16)"
 VALUES = {
-    "narrow": "numbers({id}, {version}, 16)::vector, numbers({id}, {version}, 16)::halfvec, bits({id}, {version})",
-    "wide": "numbers({id}, {version}, 3000)::vector",
+    "narrow": f"{NUMBERS}::vector, {NUMBERS}::halfvec, bits({{id}}, {{version}}),"
+    f" {NUMBERS}::vector, {NUMBERS}::halfvec, {NUMBERS}::vector::sparsevec, bits({{id}}, {{version}})",
+    "wide": "numbers({id}, {version}, 3000)::vector, numbers({id}, {version}, 3000)::vector",
 }
-COLUMNS = {"narrow": "v, h, b", "wide": "v"}
+COLUMNS = {"narrow": "v, h, b, w, g, s, c", "wide": "v, w"}
 
 SEARCHES = [
     Search("narrow", "narrow_l2", "ivfflat", "v vector_l2_ops", "v <-> numbers(5, 0, 16)::vector", "WITH (lists = 7)"),
@@ -26,6 +29,18 @@ SEARCHES = [
     Search("narrow", "narrow_bit", "ivfflat", "b bit_hamming_ops", "b <~> bits(5, 0)", "WITH (lists = 3)"),
     # 12,000 bytes a vector: an entry takes more than a page.
     Search("wide", "wide_l2", "ivfflat", "v vector_l2_ops", "v <-> numbers(5, 0, 3000)::vector", "WITH (lists = 3)"),
+    # Vectors in the table; on pages of the index; there without codes; in the records; in the table, sparse.
+    Search("narrow", "narrow_graph_l2", "hnsw", "w vector_l2_ops", "w <-> numbers(5, 0, 16)::vector", "WITH (m = 4)"),
+    Search(
+        "narrow", "narrow_graph_cosine", "hnsw", "w vector_cosine_ops", "w <=> numbers(5, 0, 16)::vector",
+        "WITH (rerank = 'index')",
+    ),
+    Search("narrow", "narrow_graph_ip", "hnsw", "g halfvec_ip_ops", "g <#> numbers(5, 0, 16)::halfvec"),
+    Search("narrow", "narrow_graph_l1", "hnsw", "g halfvec_l1_ops", "g <+> numbers(5, 0, 16)::halfvec"),
+    Search("narrow", "narrow_graph_bit", "hnsw", "c bit_jaccard_ops", "c <%> bits(5, 0)"),
+    Search("narrow", "narrow_graph_sparse", "hnsw", "s sparsevec_l2_ops", "s <-> numbers(5, 0, 16)::vector::sparsevec"),
+    # A vector takes two pages, and a record so much that few share one.
+    Search("wide", "wide_graph", "hnsw", "w vector_cosine_ops", "w <=> numbers(5, 0, 3000)::vector"),
 ]
 
 FIRST_ROWS = {"narrow": 300, "wide": 12}

@@ -12,8 +12,8 @@ from cluster import SEED
 PAGE = 8192
 SPECIAL = 24
 # Of the special area, what every reader must hold against what led to the page: mark, format, kind, owner,
-# generation, next page. The last 4 bytes are for pages that need them.
-MEANING = 20
+# generation, next page. The last 4 bytes are for pages that need them; hnsw finds pages by arithmetic.
+MEANING = {"ivfflat": 20, "hnsw": 8}
 
 INDEX_CORRUPTED, DATA_CORRUPTED, NOT_READY = "XX002", "XX001", "55000"
 
@@ -110,15 +110,16 @@ def lengthened():
     return Damage("file lengthened", change, found=False)
 
 
-def damages(chance, rounds):
+def damages(chance, rounds, method):
     """The changes of a run, over and over with other places."""
+    meaning = range(PAGE - SPECIAL, PAGE - SPECIAL + MEANING[method])
     used_body = range(24, 1200)
     for _ in range(rounds):
         # The log position, checksum and hint bits of a page header mean nothing to an index.
         yield flip(chance, range(12), "header flipped", False)
         yield flip(chance, range(12, 20), "header flipped", False)
-        yield flip(chance, range(PAGE - SPECIAL, PAGE - SPECIAL + MEANING), "special area flipped", True)
-        yield flip(chance, range(PAGE - SPECIAL, PAGE - SPECIAL + MEANING), "special area flipped", True)
+        yield flip(chance, meaning, "special area flipped", True)
+        yield flip(chance, meaning, "special area flipped", True)
         yield flip(chance, used_body, "body flipped", False)
         yield flip(chance, used_body, "body flipped", False)
         # The numbers that the meta page or a first entry begins with.
@@ -137,7 +138,7 @@ def damages(chance, rounds):
 class Victim:
     """A table and an index that is damaged."""
 
-    def __init__(self, number, damage, wide):
+    def __init__(self, number, damage, wide, method):
         self.damage, self.wide = damage, wide
         self.table, self.index = f"t{number}", f"t{number}_v_idx"
         self.dims = 3000 if wide else 24
@@ -145,8 +146,9 @@ class Victim:
         operators = [("vector_l2_ops", "<->"), ("vector_cosine_ops", "<=>"), ("vector_ip_ops", "<#>")]
         opclass, operator = operators[number % 3]
         order = f"v {operator} numbers(5, 1, {self.dims})::vector"
-        self.search = Search(self.table, self.index, "ivfflat", f"v {opclass}", order, "WITH (lists = 5)")
-        self.text = f"{damage.name} ({'wide' if wide else 'plain'}, {opclass})"
+        options = "WITH (lists = 5)" if method == "ivfflat" else f"WITH (rerank = '{('heap', 'index')[number // 3 % 2]}')"
+        self.search = Search(self.table, self.index, method, f"v {opclass}", order, options)
+        self.text = f"{damage.name} ({method}, {'wide' if wide else 'plain'}, {opclass}, {options})"
 
     def create(self, connection):
         connection.execute(f"CREATE TABLE {self.table} (id bigint, v vector({self.dims}))")
@@ -190,7 +192,10 @@ class Victim:
         some = 3 if self.wide else 60
         insert = f"INSERT INTO {table} SELECT id + {{}}, v FROM {source} WHERE id % 7 = 3 LIMIT {some}"
         find = f"SELECT id FROM {table} ORDER BY {order} LIMIT {{}}"
-        settings = "SET enable_seqscan = off; SET enable_sort = off; SET ivfflat.probes = {}; SET ivfflat.iterative_scan = {}"
+        settings = (
+            "SET enable_seqscan = off; SET enable_sort = off; SET ivfflat.probes = {0}; SET ivfflat.iterative_scan = {1};"
+            " SET hnsw.ef_search = {0}0; SET hnsw.iterative_scan = {1}"
+        )
         statements = [
             settings.format(2, "relaxed_order"),
             f"SELECT id FROM {table} WHERE id % 5 = 1 ORDER BY {order} LIMIT 1000",
@@ -218,14 +223,15 @@ class Victim:
         return seen
 
 
+@pytest.mark.parametrize("method", MEANING)
 @pytest.mark.parametrize("checksums, rounds", [(False, 3), (True, 1)], ids=["", "checksums"])
-def test_damage_is_reported_and_reindex_heals(make_cluster, checksums, rounds):
+def test_damage_is_reported_and_reindex_heals(make_cluster, checksums, rounds, method):
     cluster = make_cluster("damaged", checksums=checksums).create().start()
-    chance = random.Random(f"damage {checksums} {SEED}")
+    chance = random.Random(f"damage {checksums} {method} {SEED}")
     victims = []
     for wide in (False, True):
-        for damage in damages(chance, rounds):
-            victims.append(Victim(len(victims), damage, wide))
+        for damage in damages(chance, rounds, method):
+            victims.append(Victim(len(victims), damage, wide, method))
     with cluster.connect() as connection:
         connection.execute("CREATE EXTENSION pgnear;" + FUNCTIONS)
         for table, dims, rows in (("narrow", 24, 1000), ("wide", 3000, 30)):

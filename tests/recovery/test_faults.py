@@ -13,7 +13,10 @@ from answers import FUNCTIONS, Search, sound
 from cluster import Cluster, alive, as_server
 
 ROWS, DIMS = 20_000, 64
-PHASES = ["performing k-means", "assigning tuples", "loading tuples"]
+PHASES = {
+    "ivfflat": ["performing k-means", "assigning tuples", "loading tuples"],
+    "hnsw": ["loading tuples", "building graph"],
+}
 
 BUILDS = {
     "alone": "SET max_parallel_maintenance_workers = 0; SET maintenance_work_mem = '64MB'",
@@ -22,7 +25,10 @@ BUILDS = {
     "spilling": "SET max_parallel_maintenance_workers = 0; SET maintenance_work_mem = '4MB'",
 }
 
-L2 = Search("item", "item_l2", "ivfflat", "v vector_l2_ops", f"v <-> numbers(5, 1, {DIMS})::vector", "WITH (lists = 60)")
+ORDER = f"v <-> numbers(5, 1, {DIMS})::vector"
+L2 = Search("item", "item_l2", "ivfflat", "v vector_l2_ops", ORDER, "WITH (lists = 60)")
+GRAPH = Search("item", "item_l2", "hnsw", "v vector_l2_ops", ORDER, "WITH (m = 8, ef_construction = 32, rerank = 'index')")
+each_method = pytest.mark.parametrize("search", [L2, GRAPH], ids=["ivfflat", "hnsw"])
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +81,7 @@ def nothing_left(cluster):
 class Build(threading.Thread):
     """Builds an index in a session of its own, and keeps how it ended."""
 
-    def __init__(self, cluster, settings, statement=L2.create):
+    def __init__(self, cluster, settings, statement):
         super().__init__(daemon=True)
         self.connection = cluster.connect()
         self.connection.execute(settings)
@@ -90,13 +96,14 @@ class Build(threading.Thread):
             self.error = error
 
 
+@each_method
 @pytest.mark.parametrize("settings", BUILDS.values(), ids=BUILDS)
-def test_a_build_is_cancelled_in_each_phase(server, settings):
+def test_a_build_is_cancelled_in_each_phase(server, settings, search):
     with server.connect() as observer:
-        for phase in PHASES:
+        for phase in PHASES[search.method]:
             # Seen in a phase, a build may have left it when the signal comes: then another is made.
             for attempt in range(50):
-                if cancelled_in(server, observer, settings, phase):
+                if cancelled_in(server, observer, settings, search, phase):
                     break
                 observer.execute("DROP INDEX IF EXISTS item_l2")
             else:
@@ -105,13 +112,13 @@ def test_a_build_is_cancelled_in_each_phase(server, settings):
             nothing_left(server)
     with server.connect() as connection:
         connection.execute(settings)
-        connection.execute(L2.create)
-        assert sound(connection, [L2]) == ROWS
+        connection.execute(search.create)
+        assert sound(connection, [search]) == ROWS
         connection.execute("DROP INDEX item_l2")
 
 
-def cancelled_in(server, observer, settings, phase):
-    build = Build(server, settings)
+def cancelled_in(server, observer, settings, search, phase):
+    build = Build(server, settings, search.create)
     build.start()
     look = "SELECT phase FROM pg_stat_progress_create_index WHERE pid = %s"
     while build.is_alive():
@@ -127,8 +134,9 @@ def cancelled_in(server, observer, settings, phase):
     return True
 
 
+@each_method
 @pytest.mark.parametrize("settings", BUILDS.values(), ids=BUILDS)
-def test_a_build_is_cancelled_at_any_moment(server, settings):
+def test_a_build_is_cancelled_at_any_moment(server, settings, search):
     """Whatever the moment, a build is cancelled or whole."""
     ended = {"cancelled": 0, "whole": 0}
     with server.connect() as connection:
@@ -136,7 +144,7 @@ def test_a_build_is_cancelled_at_any_moment(server, settings):
         for milliseconds in (1, 3, 7, 15, 30, 60, 120, 200, 400, 800):
             connection.execute(f"SET statement_timeout = {milliseconds}")
             try:
-                connection.execute(L2.create)
+                connection.execute(search.create)
                 ended["whole"] += 1
             except errors.QueryCanceled:
                 ended["cancelled"] += 1
@@ -159,24 +167,26 @@ def end_timeout(connection):
             pass
 
 
-def test_other_statements_are_cancelled_at_any_moment(server):
+@each_method
+def test_other_statements_are_cancelled_at_any_moment(server, search):
     """Whatever an insert, a vacuum or a search that is stopped leaves, the index is sound."""
-    wide = Search("big", "big_l2", "ivfflat", "v vector_l2_ops", "v <-> numbers(5, 1, 3000)::vector", "WITH (lists = 3)")
+    options = "WITH (lists = 3)" if search.method == "ivfflat" else ""
+    wide = Search("big", "big_l2", search.method, "v vector_l2_ops", "v <-> numbers(5, 1, 3000)::vector", options)
     statements = [
         "INSERT INTO item SELECT id + 100000, v FROM item WHERE id <= 3000",
         "INSERT INTO big SELECT id + 100000, v FROM big WHERE id <= 100",
         "VACUUM item",
         "VACUUM big",
-        f"SELECT id FROM item ORDER BY {L2.order} LIMIT 10000",
+        f"SELECT id FROM item ORDER BY {search.order} LIMIT 10000",
         "SELECT * FROM pgnear_index_check('item_l2')",
     ]
     cancelled = dict.fromkeys(statements, 0)
     with server.connect() as connection:
         connection.execute("CREATE TABLE big (id bigint, v vector(3000))")
         connection.execute("INSERT INTO big SELECT i, numbers(i, 0, 3000)::vector FROM generate_series(1, 100) i")
-        for search in (L2, wide):
-            connection.execute(search.create)
-        connection.execute("SET enable_seqscan = off; SET ivfflat.probes = 60")
+        for each in (search, wide):
+            connection.execute(each.create)
+        connection.execute("SET enable_seqscan = off; SET ivfflat.probes = 60; SET hnsw.ef_search = 1000")
         for milliseconds in (1, 2, 4, 6, 9, 13, 19, 28, 42):
             for statement in statements:
                 connection.execute(f"SET statement_timeout = {milliseconds}")
@@ -187,10 +197,10 @@ def test_other_statements_are_cancelled_at_any_moment(server):
                 end_timeout(connection)
             connection.execute("DELETE FROM item WHERE id > 100000; DELETE FROM big WHERE id > 100000")
         assert sum(cancelled.values()) > 0
-        assert sound(connection, [L2, wide]) == ROWS + 100
+        assert sound(connection, [search, wide]) == ROWS + 100
         connection.execute("VACUUM item")
         connection.execute("VACUUM big")
-        assert sound(connection, [L2, wide]) == ROWS + 100
+        assert sound(connection, [search, wide]) == ROWS + 100
         # All that was left without an owner has one now, or is free.
         assert connection.execute("SELECT * FROM pgnear_index_check('big_l2')").fetchall() == []
         connection.execute("DROP TABLE big; DROP INDEX item_l2")
@@ -229,8 +239,9 @@ class Limit:
         assert self.set(None) or not alive(self.pid), "the limit could not be lifted"
 
 
+@each_method
 @pytest.mark.parametrize("settings", BUILDS.values(), ids=BUILDS)
-def test_a_full_disk_stops_a_build(server, settings):
+def test_a_full_disk_stops_a_build(server, settings, search):
     """A file cannot grow beyond a size: the index's, or that of a sort that spills."""
     failed = 0
     with server.connect() as connection:
@@ -238,56 +249,57 @@ def test_a_full_disk_stops_a_build(server, settings):
         connection.execute("SET max_parallel_maintenance_workers = 0")  # a limit is one process's
         for size in (64 << 10, 1 << 20, 3 << 20, 5 << 20):
             with Limit(connection, resource.RLIMIT_FSIZE, size), pytest.raises(psycopg.Error) as raised:
-                connection.execute(L2.create)
+                connection.execute(search.create)
             # The size of a file is no error that PostgreSQL has a state for, other than a full disk.
             assert raised.value.sqlstate in ("53100", "XX000", "58030"), raised.value
             assert "File too large" in str(raised.value) or "No space left" in str(raised.value)
             failed += 1
             nothing_left(server)
-        connection.execute(L2.create)
+        connection.execute(search.create)
         # An insert that needs a page finds no room for it; the statement is undone.
         size = connection.execute("SELECT pg_relation_size('item_l2')").fetchone()[0]
         with Limit(connection, resource.RLIMIT_FSIZE, size), pytest.raises(psycopg.Error) as raised:
             connection.execute("INSERT INTO item SELECT id + 1000000, v FROM item")
         assert "File too large" in str(raised.value)
         connection.execute("VACUUM item")
-        assert sound(connection, [L2]) == ROWS
+        assert sound(connection, [search]) == ROWS
         connection.execute("DROP INDEX item_l2")
     assert failed == 4
     nothing_left(server)
 
 
-def test_out_of_memory_is_an_error(server):
+@each_method
+def test_out_of_memory_is_an_error(server, search):
     """Memory for a build, an insert and a search may end anywhere: 53200, and the session goes on."""
     refused = {"build": 0, "insert": 0, "search": 0}
-    search = f"SELECT id FROM item ORDER BY {L2.order} LIMIT 20000"
+    find = f"SELECT id FROM item ORDER BY {search.order} LIMIT 20000"
     insert = "INSERT INTO item SELECT id + 1000000, v FROM item WHERE id <= 100"
     with server.connect() as connection:
         for settings in (BUILDS["alone"], BUILDS["alone"] + "; SET pgnear.max_threads = 4"):
             connection.execute(settings)
-            connection.execute(L2.create)
+            connection.execute(search.create)
             connection.execute("DROP INDEX item_l2")
             for megabytes in (1, 2, 4, 6, 8, 12, 16, 24):
-                if starved(connection, megabytes, L2.create):
+                if starved(connection, megabytes, search.create):
                     refused["build"] += 1
                 else:
                     connection.execute("DROP INDEX item_l2")
                 nothing_left(server)
         assert refused["build"] > 0
     with server.connect() as connection:
-        connection.execute(L2.create)
+        connection.execute(search.create)
     for kilobytes in (64, 256, 512, 1024, 2048):
-        for name, statement in (("search", search), ("insert", insert)):
+        for name, statement in (("search", find), ("insert", insert)):
             # A new session: memory that was used before would be there for use again.
             with server.connect() as connection:
-                connection.execute("SET enable_seqscan = off; SET ivfflat.probes = 60")
+                connection.execute("SET enable_seqscan = off; SET ivfflat.probes = 60; SET hnsw.ef_search = 1000")
                 connection.execute(f"EXPLAIN {statement}")
                 refused[name] += starved(connection, kilobytes / 1024, statement)
                 connection.execute("DELETE FROM item WHERE id > 1000000")
     print(refused)
     with server.connect() as connection:
         connection.execute("VACUUM item")
-        assert sound(connection, [L2]) == ROWS
+        assert sound(connection, [search]) == ROWS
         connection.execute("DROP INDEX item_l2")
     nothing_left(server)
 
