@@ -59,7 +59,7 @@ def zeroed(chance):
     return Damage("page zeroed", change)
 
 
-def copied(chance):
+def copied(chance, found):
     """A sound page in the place of another, as a disk that lost a write or swapped two has it."""
 
     def change(file):
@@ -67,7 +67,8 @@ def copied(chance):
         write(file, target * PAGE, bytes(file[source * PAGE : (source + 1) * PAGE]))
         return f"block {source} over block {target}"
 
-    return Damage("page copied", change)
+    # Parts of a wide vector of ivfflat do not say which one they are part of.
+    return Damage("page copied", change, found=found)
 
 
 def circle(chance):
@@ -110,7 +111,7 @@ def lengthened():
     return Damage("file lengthened", change, found=False)
 
 
-def damages(chance, rounds, method):
+def damages(chance, rounds, method, wide):
     """The changes of a run, over and over with other places."""
     meaning = range(PAGE - SPECIAL, PAGE - SPECIAL + MEANING[method])
     used_body = range(24, 1200)
@@ -127,7 +128,7 @@ def damages(chance, rounds, method):
         yield garbage(chance, 64, "64 bytes overwritten", False)
         yield garbage(chance, PAGE, "page overwritten", True)
         yield zeroed(chance)
-        yield copied(chance)
+        yield copied(chance, method == "hnsw" or not wide)
         yield circle(chance)
         yield cut(chance, 0)
         yield cut(chance, 3000)
@@ -230,7 +231,7 @@ def test_damage_is_reported_and_reindex_heals(make_cluster, checksums, rounds, m
     chance = random.Random(f"damage {checksums} {method} {SEED}")
     victims = []
     for wide in (False, True):
-        for damage in damages(chance, rounds, method):
+        for damage in damages(chance, rounds, method, wide):
             victims.append(Victim(len(victims), damage, wide, method))
     with cluster.connect() as connection:
         connection.execute("CREATE EXTENSION pgnear;" + FUNCTIONS)

@@ -14,7 +14,7 @@ use super::table;
 use super::vacuum::pages;
 use crate::alloc;
 use crate::error::Error;
-use crate::page::{Kind, Page, u32_at};
+use crate::page::{Kind, NO_OWNER, Page, u32_at};
 use crate::row::Tid;
 use crate::row::TidState;
 use crate::store::{NO_BLOCK, Store};
@@ -127,15 +127,20 @@ impl<S: Store> Checker<'_, S> {
         state: Option<&State>,
     ) -> Result<(), Error> {
         let page = self.store.read(block)?;
-        let kind = match Page::open(block, &page)? {
-            Page::Written(view) => Some(view.kind()),
-            Page::Zeroed => None,
+        let (kind, owner) = match Page::open(block, &page)? {
+            Page::Written(view) => (Some(view.kind()), view.owner()),
+            Page::Zeroed => (None, NO_OWNER),
         };
         drop(page);
+        if owner != NO_OWNER {
+            let message = format!("page belongs to {owner} instead of nobody");
+            self.find(block, None, "header", message);
+        }
         let (Some(layout), Some(state)) = (layout, state) else {
             return Ok(());
         };
-        let in_table = state.tables.iter().any(|table| {
+        // Pages of the place that is not in use may be being given to nodes.
+        let in_table = state.table().is_some_and(|table| {
             let (first, end) = table.groups(layout);
             (layout.group_block(first)..layout.group_block(end)).contains(&block)
         });

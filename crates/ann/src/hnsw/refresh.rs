@@ -6,9 +6,10 @@ use super::beam::Visited;
 use super::entries::{Groups, LEAST_NODES, count};
 use super::graph::mix;
 use super::insert::extend_to;
-use super::layout::STATE_BLOCK;
+use super::layout::{Layout, Role, STATE_BLOCK};
 use super::meta::Meta;
 use super::near::Near;
+use super::record::{NodeState, Record, RecordMut, format_record_page, format_vector_page};
 use super::space::Scorer;
 use super::state::{State, Table};
 use super::table;
@@ -140,23 +141,52 @@ fn sample(store: &impl Store, meta: &Meta, state: &State) -> Result<Near, Error>
 }
 
 /// Takes the place that is not in use for a new table: its old groups if they suffice, else new
-/// ones behind all that is in use.
+/// ones behind all that is in use. Then the old groups are for nodes.
 fn reserve(store: &impl Store, meta: &Meta, groups: &Groups) -> Result<(usize, Table), Error> {
     let layout = &meta.layout;
-    let mut txn = store.begin();
-    let slot = txn.lock(STATE_BLOCK)?;
-    let mut state = State::from_page(layout, txn.page(slot))?;
+    let state = State::read(store, layout)?;
     let place = state.current.map_or(0, |current| 1 - current);
-    let mut made = Table {
-        first_block: state.tables[place].first_block,
+    let old = state.tables[place];
+    let made = Table {
+        first_block: old.first_block,
         leaders: groups.leaders().len() as u32,
         members: groups.members().len() as u32,
         version: (state.tables.iter().map(|table| table.version).max())
             .map_or(1, |version| version.wrapping_add(1).max(1)),
     };
-    let (first, end) = state.tables[place].groups(layout);
+    let (first, end) = old.groups(layout);
     let (_, new_end) = made.groups(layout);
-    if made.first_block == 0 || new_end > end {
+    let moves = made.first_block == 0 || new_end > end;
+    if moves {
+        // Before they count as pages of nodes.
+        for block in layout.group_block(first)..layout.group_block(end) {
+            store.check_interrupts()?;
+            format_for_nodes(store, layout, block)?;
+        }
+    }
+    let made = take(store, layout, place, made, moves)?;
+    if moves {
+        for group in first..end {
+            chain(store, layout, group)?;
+        }
+    }
+    Ok((place, made))
+}
+
+/// Writes to the state where the new table is to lie.
+fn take(
+    store: &impl Store,
+    layout: &Layout,
+    place: usize,
+    table: Table,
+    moves: bool,
+) -> Result<Table, Error> {
+    let mut made = table;
+    let mut txn = store.begin();
+    let slot = txn.lock(STATE_BLOCK)?;
+    let mut state = State::from_page(layout, txn.page(slot))?;
+    if moves {
+        let (first, end) = state.tables[place].groups(layout);
         let (_, other) = state.tables[1 - place].groups(layout);
         let behind = (state.next_node.div_ceil(layout.group_nodes()))
             .max(other)
@@ -180,5 +210,52 @@ fn reserve(store: &impl Store, meta: &Meta, groups: &Groups) -> Result<(usize, T
     state.tables[place] = made;
     state.write(txn.page_mut(slot))?;
     txn.commit()?;
-    Ok((place, made))
+    Ok(made)
+}
+
+/// Makes a page of a table that is given up one of nodes, none of which is used.
+fn format_for_nodes(store: &impl Store, layout: &Layout, block: u32) -> Result<(), Error> {
+    if block >= store.blocks() {
+        return Ok(());
+    }
+    let mut bytes = alloc::filled(0u64, layout.page_size / 8)?;
+    let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut bytes);
+    match layout.role(block) {
+        Some(Role::Records { .. }) => format_record_page(layout, bytes),
+        Some(Role::Vectors) => format_vector_page(layout, bytes),
+        None => return Ok(()),
+    }
+    let mut txn = store.begin();
+    let slot = txn.lock(block)?;
+    // What comes first is the host's: log position and checksum.
+    txn.page_mut(slot)[10..].copy_from_slice(&bytes[10..]);
+    txn.commit()
+}
+
+/// Chains the nodes of a group that held a table as free, if there are nodes behind it: else they are
+/// taken in their turn.
+fn chain(store: &impl Store, layout: &Layout, group: u32) -> Result<(), Error> {
+    for page in 0..layout.record_pages {
+        store.check_interrupts()?;
+        let start = group * layout.group_nodes() + page * layout.records_per_page;
+        let mut txn = store.begin();
+        let state_slot = txn.lock(STATE_BLOCK)?;
+        let mut state = State::from_page(layout, txn.page(state_slot))?;
+        if start >= state.next_node {
+            return Ok(());
+        }
+        let slot = txn.lock(layout.record_place(start).0)?;
+        for node in (start..start + layout.records_per_page).rev() {
+            if Record::open(layout, txn.page(slot), node)?.state() == NodeState::Empty {
+                let mut record = RecordMut::open(layout, txn.page_mut(slot), node)?;
+                record.set_state(NodeState::Free);
+                record.set_neighbours([state.free_head]);
+                state.free_head = node;
+                state.free_count += 1;
+            }
+        }
+        state.write(txn.page_mut(state_slot))?;
+        txn.commit()?;
+    }
+    Ok(())
 }

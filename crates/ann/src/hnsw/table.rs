@@ -18,7 +18,7 @@ use super::space::Scorer;
 use super::state::Table;
 use crate::alloc;
 use crate::error::Error;
-use crate::page::{Kind, NO_OWNER, PageMut, PageView, put_u32, u32_at};
+use crate::page::{Kind, NO_OWNER, Page, PageMut, PageView, put_u32, u32_at};
 use crate::store::Store;
 
 const HEAD: usize = 12;
@@ -127,6 +127,12 @@ pub(super) fn for_each(
         let number = at / per_page;
         let block = table.first_block + first_page + number;
         let page = store.read(block)?;
+        // Of a table given up, whose groups are for nodes now.
+        if let Page::Written(view) = Page::open(block, &page)?
+            && matches!(view.kind(), Kind::Record | Kind::Vector)
+        {
+            return Ok(false);
+        }
         let view = PageView::open_as(block, &page, Kind::Entry, NO_OWNER)?;
         if view.generation() != table.version {
             return Ok(false);

@@ -119,6 +119,43 @@ fn a_crash_after_any_record_loses_nothing() {
     }
 }
 
+#[test]
+fn a_crash_while_the_table_of_entry_points_moves_loses_nothing() {
+    // Records hold the vectors: groups are small, and a table soon takes more of them.
+    let spec = small_specs().remove(4);
+    let store = build(&spec, &Rows::new(), SMALL_PAGE);
+    let meta = Meta::read(&store).unwrap();
+    let mut source = Source::new(&spec, 3);
+    let mut rows = Rows::new();
+    let mut moved = 0;
+    for n in 0..4000 {
+        let before = store.records();
+        let row = source.row();
+        hnsw::insert(&store, &meta, tid(n), &row).unwrap();
+        // With a new table an insert has a record for each of its pages too; one that moves, most.
+        let after = store.records();
+        if after - before > 20 {
+            moved += 1;
+            for records in before..after {
+                let store = store.crash_after(records);
+                let meta = Meta::read(&store).unwrap();
+                let context = format!("row {n}, after record {records}");
+                assert_eq!(harm(&store), [] as [String; 0], "{context}");
+                let found: BTreeSet<Tid> = everything(&store, &row).into_iter().collect();
+                assert!(rows.keys().all(|tid| found.contains(tid)), "{context}");
+                for more in 0..30 {
+                    hnsw::insert(&store, &meta, tid(9000 + more), &row).unwrap();
+                }
+                vacuum(&store, &|tid| !rows.contains_key(&tid));
+                assert!(everything(&store, &row).iter().eq(rows.keys()), "{context}");
+                assert_eq!(harm(&store), [] as [String; 0], "{context}");
+            }
+        }
+        rows.insert(tid(n), row);
+    }
+    assert!(moved > 0, "no table has moved");
+}
+
 fn count_of(store: &MemoryStore, kind: &str) -> usize {
     count(store, kind)
 }

@@ -1,7 +1,7 @@
 //! Inserting row by row.
 
-use pgnear_ann::Element;
-use pgnear_ann::hnsw::{self, Iterative, Meta};
+use pgnear_ann::hnsw::{self, IndexSpec, Iterative, Meta, Rerank};
+use pgnear_ann::{Element, Store};
 use pgnear_kernels::Metric;
 
 use crate::world::*;
@@ -86,4 +86,49 @@ fn a_row_that_does_not_fit_is_refused_and_leaves_nothing() {
     let meta = Meta::read(&store).unwrap();
     assert!(hnsw::insert(&store, &meta, tid(99), &[0; 60]).is_err());
     assert_eq!(store.records(), 0);
+}
+
+#[test]
+fn tables_of_entry_points_that_move_leave_their_room_to_nodes() {
+    // Groups of a page each, so that a table soon needs more of them.
+    let specs = [
+        small_specs().remove(4),
+        IndexSpec {
+            rerank: Rerank::Table,
+            ..small_specs().remove(0)
+        },
+        small_specs().remove(0),
+    ];
+    for spec in specs {
+        let store = build(&spec, &Rows::new(), SMALL_PAGE);
+        let meta = Meta::read(&store).unwrap();
+        let mut source = Source::new(&spec, 3);
+        let mut rows = Rows::new();
+        for n in 0..4300 {
+            rows.insert(tid(n), source.row());
+            hnsw::insert(&store, &meta, tid(n), &rows[&tid(n)]).unwrap();
+        }
+        assert_eq!(harm(&store), [] as [String; 0], "{spec:?}");
+        assert_eq!(count(&store, "leaked"), 0);
+        let blocks = store.blocks();
+        // Every row is met by vacuum, and none is lost.
+        let mut seen = 0;
+        let stats = hnsw::bulk_delete(
+            &store,
+            &meta,
+            &mut |tid| {
+                seen += 1;
+                tid.block % 2 == 0
+            },
+            &mut |_, _| {},
+        );
+        assert!(seen >= 4300 && stats.unwrap().live == 2150);
+        hnsw::cleanup(&store, &meta).unwrap();
+        for n in 4300..6400 {
+            rows.insert(tid(n), source.row());
+            hnsw::insert(&store, &meta, tid(n), &rows[&tid(n)]).unwrap();
+        }
+        assert_eq!(store.blocks(), blocks);
+        assert_eq!(harm(&store), [] as [String; 0], "{spec:?}");
+    }
 }
