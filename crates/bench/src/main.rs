@@ -3,7 +3,7 @@
 
 mod cpu;
 mod data;
-mod ivfflat;
+mod index;
 mod report;
 mod stats;
 mod system;
@@ -12,6 +12,7 @@ mod value;
 
 use anyhow::{Context, Result, bail};
 use data::Metric;
+use index::Method;
 use lexopt::prelude::*;
 use std::process::ExitCode;
 
@@ -23,6 +24,8 @@ cargo xtask bench COMMAND
   ivfflat  [--data DIR] [--rows N] [--dims N] [--queries N] [--metric l2|ip|cosine]
            [--lists N,N,…] [--rounds N] [--builds N] [--workers N] [--inserts N] [--quick]
            recall against CPU, builds, size, inserts, vacuum, write-ahead log
+  hnsw     [the same without --lists]
+           the same, with m = 16 and ef_construction = 64
 
 --data takes the folder that holds minilm384; without it a seeded set of --rows times --dims is
 made. --quick is a small run that shows that everything works. Tables go to standard output,
@@ -31,7 +34,7 @@ progress to standard error.
 
 enum Command {
     Types(types::Options),
-    Ivfflat(ivfflat::Options),
+    Index(index::Options),
     Help,
 }
 
@@ -44,28 +47,28 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
     let mut quick = false;
     let (mut data, mut rows, mut dims, mut queries, mut lists) = (None, None, None, None, vec![]);
     let (mut rounds, mut builds, mut workers, mut inserts) = (None, None, None, None);
-    let (mut metric, mut only) = (Metric::L2, String::new());
+    let (mut metric, mut only) = (None, String::new());
     while let Some(argument) = parser.next()? {
         match (name.as_str(), argument) {
             (_, Long("help") | Short('h')) => return Ok(Command::Help),
-            ("types" | "ivfflat", Long("quick")) => quick = true,
-            ("types" | "ivfflat", Long("rows")) => rows = Some(number(&mut parser)?),
-            ("types" | "ivfflat", Long("rounds")) => rounds = Some(number(&mut parser)?),
+            (_, Long("quick")) => quick = true,
+            (_, Long("rows")) => rows = Some(number(&mut parser)?),
+            (_, Long("rounds")) => rounds = Some(number(&mut parser)?),
             ("types", Long("only")) => only = parser.value()?.string()?,
-            ("ivfflat", Long("data")) => data = Some(parser.value()?.into()),
-            ("ivfflat", Long("dims")) => dims = Some(number(&mut parser)?),
-            ("ivfflat", Long("queries")) => queries = Some(number(&mut parser)?),
-            ("ivfflat", Long("builds")) => builds = Some(number(&mut parser)?),
-            ("ivfflat", Long("workers")) => workers = Some(parser.value()?.parse()?),
-            ("ivfflat", Long("inserts")) => inserts = Some(parser.value()?.parse()?),
+            ("ivfflat" | "hnsw", Long("data")) => data = Some(parser.value()?.into()),
+            ("ivfflat" | "hnsw", Long("dims")) => dims = Some(number(&mut parser)?),
+            ("ivfflat" | "hnsw", Long("queries")) => queries = Some(number(&mut parser)?),
+            ("ivfflat" | "hnsw", Long("builds")) => builds = Some(number(&mut parser)?),
+            ("ivfflat" | "hnsw", Long("workers")) => workers = Some(parser.value()?.parse()?),
+            ("ivfflat" | "hnsw", Long("inserts")) => inserts = Some(parser.value()?.parse()?),
             ("ivfflat", Long("lists")) => {
                 for word in parser.value()?.string()?.split(',') {
                     lists.push(word.trim().parse().context("--lists takes numbers")?);
                 }
             }
-            ("ivfflat", Long("metric")) => {
+            ("ivfflat" | "hnsw", Long("metric")) => {
                 let word = parser.value()?.string()?;
-                metric = Metric::parse(&word).context("--metric takes l2, ip or cosine")?;
+                metric = Some(Metric::parse(&word).context("--metric takes l2, ip or cosine")?);
             }
             (_, other) => return Err(other.unexpected().into()),
         }
@@ -77,12 +80,21 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
             rounds: rounds.unwrap_or(or(9, 1)),
             only,
         }),
-        "ivfflat" => Command::Ivfflat(ivfflat::Options {
+        "ivfflat" | "hnsw" => Command::Index(index::Options {
+            method: if name == "hnsw" {
+                Method::Hnsw
+            } else {
+                Method::Ivfflat
+            },
             rows: rows.or(quick.then_some(2000)),
             data,
             dims: dims.unwrap_or(or(384, 64)),
             queries: queries.unwrap_or(or(500, 50)),
-            metric,
+            metric: metric.unwrap_or(if name == "hnsw" {
+                Metric::Cosine
+            } else {
+                Metric::L2
+            }),
             lists,
             rounds: rounds.unwrap_or(or(5, 1)),
             builds: builds.unwrap_or(or(3, 1)),
@@ -106,7 +118,7 @@ fn number(parser: &mut lexopt::Parser) -> Result<usize> {
 fn main() -> ExitCode {
     let outcome = parse(lexopt::Parser::from_env()).and_then(|command| match command {
         Command::Types(options) => types::run(&options),
-        Command::Ivfflat(options) => ivfflat::run(&options),
+        Command::Index(options) => index::run(&options),
         Command::Help => {
             print!("{USAGE}");
             Ok(())
@@ -131,8 +143,7 @@ mod tests {
 
     #[test]
     fn quick_is_small_and_what_is_named_stays() {
-        let Ok(Command::Ivfflat(options)) = parsed("ivfflat --quick --rounds 3 --lists 10,20")
-        else {
+        let Ok(Command::Index(options)) = parsed("ivfflat --quick --rounds 3 --lists 10,20") else {
             panic!("not parsed");
         };
         assert_eq!((options.rows, options.rounds), (Some(2000), 3));
@@ -145,6 +156,7 @@ mod tests {
         assert!(parsed("types --lists 3").is_err());
         assert!(parsed("ivfflat --rows 0").is_err());
         assert!(parsed("ivfflat --metric hamming").is_err());
-        assert!(parsed("hnsw").is_err());
+        assert!(parsed("hnsw --lists 3").is_err());
+        assert!(parsed("graph").is_err());
     }
 }

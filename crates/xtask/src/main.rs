@@ -31,7 +31,8 @@ cargo xtask COMMAND
   demo     --stop                        stop the demo's server
   test     [--pg-config PATH] [--majors 15,18] [--accept] [FILTER]
                                          everything that must pass; ends with a line of counts
-  bench    types | ivfflat [--quick]     measurements beside pgvector; `bench help` says more
+  bench    types | ivfflat | hnsw [--quick]
+                                         measurements beside pgvector; `bench help` says more
   install  [--pg-config PATH] [--replace-pgvector]
                                          build and install into an existing PostgreSQL
   package  [--pg-config PATH]            a tarball of the library and its SQL under target/package

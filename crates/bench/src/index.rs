@@ -1,4 +1,4 @@
-//! `bench ivfflat`: recall against CPU, builds, size, inserts, vacuum, write-ahead log.
+//! `bench ivfflat` and `bench hnsw`: recall against CPU, builds, size, inserts, vacuum, write-ahead log.
 
 mod build;
 mod churn;
@@ -11,10 +11,59 @@ use crate::value::Value;
 use anyhow::{Result, bail};
 use std::path::PathBuf;
 
-/// Enough for both systems' k-means over the largest sets that the bench takes.
+/// Enough for both systems' k-means, and graphs, over the largest sets that the bench takes.
 const MAINTENANCE_WORK_MEM: &str = "2GB";
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    Ivfflat,
+    Hnsw,
+}
+
+/// One index to be measured.
+pub struct Kind {
+    pub title: String,
+    /// The statement that makes it.
+    pub create: String,
+    /// What says how much a search looks at, from the least to the most.
+    pub setting: &'static str,
+    pub grid: Vec<usize>,
+    /// The setting without one.
+    pub usual: usize,
+}
+
+impl Kind {
+    fn ivfflat(metric: Metric, lists: usize) -> Self {
+        let opclass = metric.opclass();
+        Self {
+            title: format!("lists = {lists}"),
+            create: format!(
+                "CREATE INDEX items_index ON items USING ivfflat (embedding {opclass}) WITH (lists = {lists})"
+            ),
+            setting: "ivfflat.probes",
+            grid: curve::grid(1, lists),
+            usual: 1,
+        }
+    }
+
+    fn hnsw(metric: Metric, m: usize, ef_construction: usize) -> Self {
+        let opclass = metric.opclass();
+        Self {
+            title: format!("m = {m}, ef_construction = {ef_construction}"),
+            create: format!(
+                "CREATE INDEX items_index ON items USING hnsw (embedding {opclass}) \
+                 WITH (m = {m}, ef_construction = {ef_construction})"
+            ),
+            setting: "hnsw.ef_search",
+            // A search returns no more rows than it is wide.
+            grid: curve::grid(crate::data::NEIGHBOURS, 1000),
+            usual: 40,
+        }
+    }
+}
+
 pub struct Options {
+    pub method: Method,
     /// The folder with the sets; a seeded one is made without it.
     pub data: Option<PathBuf>,
     pub rows: Option<usize>,
@@ -44,17 +93,14 @@ pub fn run(options: &Options) -> Result<()> {
     if set.base.len() < 100 || set.queries.len() < options.rounds {
         bail!("a run takes at least 100 rows, and a query for each round");
     }
-    let root = set.base.len().isqrt();
-    let lists = if options.lists.is_empty() {
-        let mut lists = vec![root, 2 * root, 1000.min(set.base.len())];
-        lists.dedup();
-        lists
-    } else {
-        options.lists.clone()
-    };
+    let kinds = kinds(options, set.base.len());
 
     let mut systems = system::both()?;
-    report::head("bench ivfflat: beside pgvector", &mut systems)?;
+    let name = match options.method {
+        Method::Ivfflat => "ivfflat",
+        Method::Hnsw => "hnsw",
+    };
+    report::head(&format!("bench {name}: beside pgvector"), &mut systems)?;
     println!(
         "\nData: {}; {} queries; operator class {}  \n\
          maintenance_work_mem {MAINTENANCE_WORK_MEM}, {} parallel maintenance workers; {} rounds, \
@@ -91,14 +137,14 @@ pub fn run(options: &Options) -> Result<()> {
         base: &set.base,
         queries: &set.queries,
     };
-    for (index, &lists) in lists.iter().enumerate() {
-        let title = format!("lists = {lists}");
-        build::measure(&mut systems, options, lists, &title)?;
+    for (index, kind) in kinds.iter().enumerate() {
+        let title = &kind.title;
+        build::measure(&mut systems, options.builds, kind)?;
         progress(&format!("{title}: searching"));
-        let curves = curve::measure(&mut systems, &search, &truth, lists, options.rounds)?;
-        curve::print(&curves, &title);
+        let curves = curve::measure(&mut systems, &search, &truth, kind, options.rounds)?;
+        curve::print(&curves, kind);
         if index == 0 && options.inserts > 0 {
-            churn::measure(&mut systems, options, &set, lists)?;
+            churn::measure(&mut systems, options, &set, kind)?;
             // The next index is over the rows that the first one started with.
             for system in &mut systems {
                 system.run("DROP INDEX items_index")?;
@@ -109,17 +155,27 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// The statement that makes the index.
-fn create_index(options: &Options, lists: usize) -> String {
-    format!(
-        "CREATE INDEX items_index ON items USING ivfflat (embedding {}) WITH (lists = {lists})",
-        options.metric.opclass()
-    )
+/// The indexes of a run over so many rows.
+fn kinds(options: &Options, rows: usize) -> Vec<Kind> {
+    if options.method == Method::Hnsw {
+        return vec![Kind::hnsw(options.metric, 16, 64)];
+    }
+    let root = rows.isqrt();
+    let mut lists = options.lists.clone();
+    if lists.is_empty() {
+        lists = vec![root, 2 * root, 1000.min(rows)];
+        lists.dedup();
+    }
+    let kinds = lists.into_iter();
+    kinds
+        .map(|lists| Kind::ivfflat(options.metric, lists))
+        .collect()
 }
 
 /// Brings table and index into the server's memory.
-fn warm(system: &mut System, search: &curve::Search<'_>, lists: usize) -> Result<()> {
-    system.run(&format!("SET ivfflat.probes = {lists}"))?;
+fn warm(system: &mut System, search: &curve::Search<'_>, kind: &Kind) -> Result<()> {
+    let most = kind.grid.last().copied().unwrap_or(kind.usual);
+    system.run(&format!("SET {} = {most}", kind.setting))?;
     search.find(system, 0)?;
     system.number("SELECT count(embedding) FROM items")?;
     Ok(())

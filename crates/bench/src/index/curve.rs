@@ -1,6 +1,6 @@
-//! Recall against CPU over a grid of `ivfflat.probes`.
+//! Recall against CPU over a grid of what a search looks at.
 
-use super::warm;
+use super::{Kind, warm};
 use crate::cpu::Pinned;
 use crate::data::{Metric, NEIGHBOURS, Rows, Truth};
 use crate::report::{Table, progress};
@@ -38,21 +38,21 @@ impl Search<'_> {
     }
 }
 
-/// Both systems' points at one number of probes.
+/// Both systems' points at one value of the setting.
 pub struct Step {
-    pub probes: usize,
+    pub value: usize,
     pub recall: [f64; 2],
     /// Microseconds of backend CPU a query, by system and round.
     pub cpu: [Vec<f64>; 2],
 }
 
-/// 1, 2, 3, 4, 6, 8, 11, 16 … and all lists.
-fn grid(lists: usize) -> Vec<usize> {
+/// Twice as much in two steps, as in 1, 2, 3, 4, 6, 8, 11, 16 …, and the most.
+pub fn grid(least: usize, most: usize) -> Vec<usize> {
     let mut grid: Vec<usize> = (0..)
-        .map(|step| 2f64.powf(f64::from(step) / 2.0).round() as usize)
-        .take_while(|probes| *probes < lists)
+        .map(|step| (least as f64 * 2f64.powf(f64::from(step) / 2.0)).round() as usize)
+        .take_while(|value| *value < most)
         .collect();
-    grid.push(lists);
+    grid.push(most);
     grid.dedup();
     grid
 }
@@ -62,7 +62,7 @@ pub fn measure(
     systems: &mut [System; 2],
     search: &Search<'_>,
     truth: &Truth,
-    lists: usize,
+    kind: &Kind,
     rounds: usize,
 ) -> Result<Vec<Step>> {
     let pids = systems.each_ref().map(System::pid);
@@ -72,7 +72,7 @@ pub fn measure(
         // A small table would not use the index by itself; whether it should is not asked here.
         system.run("SET enable_seqscan = off")?;
         system.expect_plan(&search.sql(), "Index Scan using items_index")?;
-        warm(system, search, lists)?;
+        warm(system, search, kind)?;
         statements.push(system.prepare(&search.sql())?);
     }
     let queries: Vec<_> = search
@@ -81,10 +81,10 @@ pub fn measure(
         .map(|query| crate::value::Value::Vector(query.to_vec()))
         .collect();
     let mut steps: Vec<Step> = Vec::new();
-    for probes in grid(lists) {
-        progress(&format!("probes = {probes}"));
+    for &value in &kind.grid {
+        progress(&format!("{} = {value}", kind.setting));
         let mut step = Step {
-            probes,
+            value,
             recall: [0.0; 2],
             cpu: [Vec::new(), Vec::new()],
         };
@@ -95,7 +95,7 @@ pub fn measure(
             for turn in 0..2 {
                 let index = (round + turn) % 2;
                 let (system, statement) = (&mut systems[index], &statements[index]);
-                system.run(&format!("SET ivfflat.probes = {probes}"))?;
+                system.run(&format!("SET {} = {value}", kind.setting))?;
                 let share: Vec<usize> = (round..queries.len()).step_by(rounds).collect();
                 let mut answers = Vec::with_capacity(share.len());
                 let cost = system.measure(|system| {
@@ -119,7 +119,8 @@ pub fn measure(
         }
     }
     for system in systems.iter_mut() {
-        system.run("SET enable_seqscan = on; SET ivfflat.probes = 1")?;
+        let (setting, usual) = (kind.setting, kind.usual);
+        system.run(&format!("SET enable_seqscan = on; SET {setting} = {usual}"))?;
     }
     Ok(steps)
 }
@@ -155,7 +156,8 @@ pub fn ratio(ours: Option<&Vec<f64>>, theirs: Option<&Vec<f64>>) -> String {
 }
 
 /// Prints the cost at each recall, and the points.
-pub fn print(steps: &[Step], title: &str) {
+pub fn print(steps: &[Step], kind: &Kind) {
+    let title = &kind.title;
     let mut table = Table::new(&[
         "µs of CPU a query at recall@10",
         NAMES[0],
@@ -175,7 +177,7 @@ pub fn print(steps: &[Step], title: &str) {
 
     let [one, two] = NAMES;
     let mut points = Table::new(&[
-        "probes",
+        kind.setting,
         &format!("{one} recall"),
         &format!("{two} recall"),
         &format!("{one} µs"),
@@ -185,7 +187,7 @@ pub fn print(steps: &[Step], title: &str) {
     for step in steps {
         let [ours, theirs] = &step.cpu;
         points.row([
-            step.probes.to_string(),
+            step.value.to_string(),
             format!("{:.4}", step.recall[0]),
             format!("{:.4}", step.recall[1]),
             shown(Some(ours)),
@@ -193,7 +195,7 @@ pub fn print(steps: &[Step], title: &str) {
             ratio(Some(ours), Some(theirs)),
         ]);
     }
-    points.print(&format!("{title}: recall at equal probes"));
+    points.print(&format!("{title}: recall at equal {}", kind.setting));
 }
 
 #[cfg(test)]
@@ -201,15 +203,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_grid_is_geometric_and_ends_with_all_lists() {
-        assert_eq!(grid(20), [1, 2, 3, 4, 6, 8, 11, 16, 20]);
-        assert_eq!(grid(1), [1]);
+    fn the_grid_is_geometric_and_ends_with_the_most() {
+        assert_eq!(grid(1, 20), [1, 2, 3, 4, 6, 8, 11, 16, 20]);
+        assert_eq!(grid(1, 1), [1]);
+        assert_eq!(grid(10, 50), [10, 14, 20, 28, 40, 50]);
     }
 
     #[test]
     fn a_recall_that_is_not_reached_is_a_dash() {
         let steps = [Step {
-            probes: 1,
+            value: 1,
             recall: [0.95, 0.5],
             cpu: [vec![3.0, 5.0], vec![1.0, 1.0]],
         }];

@@ -1,7 +1,7 @@
 //! Inserts into a finished index, deletes and vacuum, and whether searches stay what they were.
 
 use super::curve::{self, RECALLS, Search};
-use super::{Options, create_index};
+use super::{Kind, Options};
 use crate::data::{Rows, Set, Truth};
 use crate::report::{Table, progress};
 use crate::stats::{Spread, micros};
@@ -17,16 +17,11 @@ const VACUUM_TURNS: usize = 4;
 const DELETED_OF: usize = 20;
 
 /// Inserts, deletes a fifth, vacuums, and searches before and after a rebuild.
-pub fn measure(
-    systems: &mut [System; 2],
-    options: &Options,
-    set: &Set,
-    lists: usize,
-) -> Result<()> {
-    let title = format!("lists = {lists}");
+pub fn measure(systems: &mut [System; 2], options: &Options, set: &Set, kind: &Kind) -> Result<()> {
+    let title = &kind.title;
     let more = set.more(options.inserts);
-    inserts(systems, set, &more, &title)?;
-    vacuums(systems, &title)?;
+    inserts(systems, set, &more, title)?;
+    vacuums(systems, title)?;
 
     let mut all = set.base.clone();
     more.iter().for_each(|row| all.push(row.iter().copied()));
@@ -40,14 +35,14 @@ pub fn measure(
         queries: &set.queries,
     };
     progress(&format!("{title}: searching after vacuum"));
-    let old = curve::measure(systems, &search, &truth, lists, options.rounds)?;
+    let old = curve::measure(systems, &search, &truth, kind, options.rounds)?;
     for system in systems.iter_mut() {
         progress(&format!("{title}: rebuild by {}", system.name));
         system.run("DROP INDEX items_index")?;
-        system.run(&create_index(options, lists))?;
+        system.run(&kind.create)?;
     }
     progress(&format!("{title}: searching after a rebuild"));
-    let fresh = curve::measure(systems, &search, &truth, lists, options.rounds)?;
+    let fresh = curve::measure(systems, &search, &truth, kind, options.rounds)?;
 
     let mut table = Table::new(&[
         "µs of CPU a query at recall@10",

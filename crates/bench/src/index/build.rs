@@ -1,26 +1,22 @@
 //! Builds: CPU of every process and thread, time, size.
 
-use super::{Options, create_index};
+use super::Kind;
 use crate::report::{Table, progress};
 use crate::stats::Spread;
 use crate::system::{NAMES, System};
 use anyhow::Result;
 
-/// Builds the index as often as the options say, and leaves the last one.
-pub fn measure(
-    systems: &mut [System; 2],
-    options: &Options,
-    lists: usize,
-    title: &str,
-) -> Result<()> {
+/// Builds the index so often, and leaves the last one.
+pub fn measure(systems: &mut [System; 2], builds: usize, kind: &Kind) -> Result<()> {
+    let title = &kind.title;
     let (mut cpu, mut wall) = ([vec![], vec![]], [vec![], vec![]]);
-    for round in 0..options.builds {
+    for round in 0..builds {
         for turn in 0..2 {
             let index = (round + turn) % 2;
             let system = &mut systems[index];
             progress(&format!("{title}: build {} by {}", round + 1, system.name));
             system.run("DROP INDEX IF EXISTS items_index")?;
-            let cost = system.measure_all(|system| system.run(&create_index(options, lists)))?;
+            let cost = system.measure_all(|system| system.run(&kind.create))?;
             cpu[index].push(cost.cpu.as_secs_f64());
             wall[index].push(cost.wall.as_secs_f64());
         }
