@@ -3,7 +3,7 @@
 use pgrx::pg_sys;
 
 use super::fmgr::{Call, Return};
-use super::value::new_varlena;
+use super::value::{new_varlena, payload_anywhere};
 
 /// A `bit` value: `bytes` holds `len` bits, first bit highest, the rest of the last byte zero.
 #[derive(Clone, Copy)]
@@ -37,7 +37,9 @@ impl<'fc> Call<'fc> {
     /// Argument `n` of type `bit`.
     #[inline]
     pub fn bits(self, n: usize) -> Bits<'fc> {
-        view(self.bytes(n))
+        // SAFETY: the SQL declaration says bit, the function is strict, and arguments live for the
+        // call.
+        view(unsafe { payload_anywhere(self.datum(n)) })
     }
 
     /// A result of type `bit` of `len` bits.

@@ -32,6 +32,23 @@ pub(super) unsafe fn payload<'a>(datum: pg_sys::Datum) -> &'a [u8] {
     }
 }
 
+/// [`payload`] of a type whose elements lie anywhere: a short value is not copied.
+///
+/// # Safety
+/// As for [`payload`].
+#[inline]
+pub(super) unsafe fn payload_anywhere<'a>(datum: pg_sys::Datum) -> &'a [u8] {
+    let pointer: *mut pg_sys::varlena = datum.cast_mut_ptr();
+    // SAFETY: the caller passes a varlena; one with a header of one byte holds its own bytes.
+    unsafe {
+        if pgrx::varlena::varatt_is_1b(pointer) && !pgrx::varlena::varatt_is_1b_e(pointer) {
+            let bytes = pgrx::varlena::varsize_1b(pointer).saturating_sub(1);
+            return std::slice::from_raw_parts(pointer.cast::<u8>().add(1), bytes);
+        }
+        payload(datum)
+    }
+}
+
 /// A new varlena in the current memory context, its payload of `bytes` bytes filled by `fill`.
 pub(super) fn new_varlena(bytes: usize, fill: impl FnOnce(&mut [u8])) -> pg_sys::Datum {
     // SAFETY: palloc0 returns zeroed memory of that size or raises an error; the header is set
@@ -108,8 +125,16 @@ impl<'fc> Call<'fc> {
 
 /// `vector` and `halfvec` share one shape: i16 dimensions, i16 unused, the elements.
 fn dense<T: bytemuck::Pod>(elements: &[T]) -> pg_sys::Datum {
-    new_varlena(4 + std::mem::size_of_val(elements), |out| {
-        out[0..2].copy_from_slice(&(elements.len() as i16).to_ne_bytes());
-        out[4..].copy_from_slice(bytemuck::cast_slice(elements));
-    })
+    let bytes = std::mem::size_of_val(elements);
+    // SAFETY: palloc returns room for so many bytes or raises an error; all of them are written.
+    unsafe {
+        let size = HEADER + 4 + bytes;
+        let pointer = pg_sys::palloc(size).cast::<u8>();
+        pgrx::varlena::set_varsize_4b(pointer.cast(), size as i32);
+        let dims = elements.len() as i16;
+        pointer.add(HEADER).cast::<[i16; 2]>().write([dims, 0]);
+        let to = pointer.add(HEADER + 4);
+        std::ptr::copy_nonoverlapping(elements.as_ptr().cast::<u8>(), to, bytes);
+        pg_sys::Datum::from(pointer)
+    }
 }

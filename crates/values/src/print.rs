@@ -18,13 +18,18 @@ pub(crate) const MAX_I32_LEN: usize = 11;
 /// Appends `x` as `float4out` prints it: fixed point where the decimal exponent is in -4..6,
 /// else with an exponent of at least two digits. Fails when memory does.
 pub fn print_f32(x: f32, out: &mut Vec<u8>) -> Result<(), ValueError> {
-    memory::reserve(out, MAX_F32_LEN)?;
+    memory::reserve(out, F32_ROOM)?;
     push_f32(x, out);
     Ok(())
 }
 
-/// [`print_f32`] into room that the caller has reserved.
+/// Bytes to reserve for each number that [`push_f32`] appends: a whole word more than the text.
+pub(crate) const F32_ROOM: usize = 16;
+
+/// [`print_f32`] into room that the caller has reserved: [`F32_ROOM`].
 pub(crate) fn push_f32(x: f32, out: &mut Vec<u8>) {
+    let mut buffer = [0u8; ROOM];
+    let mut at = 0;
     if !x.is_finite() {
         let text: &[u8] = if x.is_nan() {
             b"NaN"
@@ -36,8 +41,6 @@ pub(crate) fn push_f32(x: f32, out: &mut Vec<u8>) {
         out.extend_from_slice(text);
         return;
     }
-    let mut buffer = [0u8; MAX_F32_LEN];
-    let mut at = 0;
     if x.is_sign_negative() {
         buffer[0] = b'-';
         at = 1;
@@ -46,9 +49,12 @@ pub(crate) fn push_f32(x: f32, out: &mut Vec<u8>) {
         buffer[at] = b'0';
         at += 1;
     } else {
-        at += lay_out(shortest(x.to_bits() & 0x7fff_ffff), &mut buffer[at..]);
+        at += lay_out(shortest(x.to_bits() & 0x7fff_ffff), &mut buffer, at);
     }
-    out.extend_from_slice(&buffer[..at]);
+    // A copy of one size is two moves; of the text's own it would be a call.
+    let end = out.len() + at;
+    out.extend_from_slice(&buffer[..F32_ROOM]);
+    out.truncate(end);
 }
 
 /// Appends `value` in decimal into room that the caller has reserved.
@@ -143,8 +149,24 @@ fn scaled(power: u64, factor: u32) -> u32 {
     upper | u32::from(below > 1)
 }
 
-/// Writes a positive decimal and returns its length.
-fn lay_out(decimal: Decimal, out: &mut [u8]) -> usize {
+/// The longest text, and what copies of one size write behind it.
+const ROOM: usize = 40;
+/// Digits that a decimal has at most, rounded up to a whole word.
+const DIGITS: usize = 16;
+
+/// Both digits of 0 to 99.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut n = 0;
+    while n < 100 {
+        pairs[n] = [b'0' + (n / 10) as u8, b'0' + (n % 10) as u8];
+        n += 1;
+    }
+    pairs
+};
+
+/// Writes a positive decimal to `out` from `at` on, and returns its length.
+fn lay_out(decimal: Decimal, out: &mut [u8; ROOM], at: usize) -> usize {
     let Decimal {
         mut digits,
         mut exponent,
@@ -153,50 +175,61 @@ fn lay_out(decimal: Decimal, out: &mut [u8]) -> usize {
         digits /= 10;
         exponent += 1;
     }
-    let mut text = [0u8; 10];
-    let mut start = text.len();
-    while digits > 0 {
-        start -= 1;
-        text[start] = b'0' + (digits % 10) as u8;
-        digits /= 10;
+    // From the right; what lies behind the digits is written too, and means nothing.
+    let mut text = [b'0'; 2 * DIGITS];
+    let mut start = DIGITS;
+    while digits >= 100 {
+        start -= 2;
+        text[start..start + 2].copy_from_slice(&PAIRS[(digits % 100) as usize]);
+        digits /= 100;
     }
-    let text = &text[start..];
-    let n = text.len();
+    if digits >= 10 {
+        start -= 2;
+        text[start..start + 2].copy_from_slice(&PAIRS[digits as usize]);
+    } else {
+        start -= 1;
+        text[start] = b'0' + digits as u8;
+    }
+    let n = DIGITS - start;
     // The exponent of the first digit.
     let leading = exponent + n as i32 - 1;
     if !(-4..6).contains(&leading) {
-        out[0] = text[0];
-        let mut at = 1;
+        out[at] = text[start];
+        let mut end = at + 1;
         if n > 1 {
-            out[1] = b'.';
-            out[2..n + 1].copy_from_slice(&text[1..]);
-            at = n + 1;
+            out[at + 1] = b'.';
+            put_digits(out, at + 2, &text, start + 1);
+            end = at + n + 1;
         }
-        let magnitude = leading.unsigned_abs() as u8;
-        out[at] = b'e';
-        out[at + 1] = if leading < 0 { b'-' } else { b'+' };
-        out[at + 2] = b'0' + magnitude / 10;
-        out[at + 3] = b'0' + magnitude % 10;
-        at + 4
+        let magnitude = leading.unsigned_abs() as usize;
+        out[end] = b'e';
+        out[end + 1] = if leading < 0 { b'-' } else { b'+' };
+        out[end + 2..end + 4].copy_from_slice(&PAIRS[magnitude]);
+        end + 4 - at
     } else if leading < 0 {
         let zeros = leading.unsigned_abs() as usize - 1;
-        out[..2 + zeros].fill(b'0');
-        out[1] = b'.';
-        out[2 + zeros..2 + zeros + n].copy_from_slice(text);
+        out[at..at + 8].copy_from_slice(b"0.000000");
+        put_digits(out, at + 2 + zeros, &text, start);
         2 + zeros + n
     } else {
         let whole = leading as usize + 1;
+        put_digits(out, at, &text, start);
         if whole >= n {
-            out[..n].copy_from_slice(text);
-            out[n..whole].fill(b'0');
+            // The zeros that follow the digits are there already.
             whole
         } else {
-            out[..whole].copy_from_slice(&text[..whole]);
-            out[whole] = b'.';
-            out[whole + 1..n + 1].copy_from_slice(&text[whole..]);
+            out[at + whole] = b'.';
+            put_digits(out, at + whole + 1, &text, start + whole);
             n + 1
         }
     }
+}
+
+/// Copies as many digits as there can be.
+#[inline(always)]
+fn put_digits(out: &mut [u8; ROOM], to: usize, text: &[u8; 2 * DIGITS], from: usize) {
+    let digits: [u8; DIGITS] = std::array::from_fn(|i| text[from + i]);
+    out[to..to + DIGITS].copy_from_slice(&digits);
 }
 
 #[cfg(test)]
