@@ -141,7 +141,7 @@ fn sample(store: &impl Store, meta: &Meta, state: &State) -> Result<Near, Error>
 }
 
 /// Takes the place that is not in use for a new table: its old groups if they suffice, else new
-/// ones behind all that is in use. Then the old groups are for nodes.
+/// ones behind all that is in use. Old groups that are not needed are for nodes then.
 fn reserve(store: &impl Store, meta: &Meta, groups: &Groups) -> Result<(usize, Table), Error> {
     let layout = &meta.layout;
     let state = State::read(store, layout)?;
@@ -157,30 +157,29 @@ fn reserve(store: &impl Store, meta: &Meta, groups: &Groups) -> Result<(usize, T
     let (first, end) = old.groups(layout);
     let (_, new_end) = made.groups(layout);
     let moves = made.first_block == 0 || new_end > end;
-    if moves {
-        // Before they count as pages of nodes.
-        for block in layout.group_block(first)..layout.group_block(end) {
-            store.check_interrupts()?;
-            format_for_nodes(store, layout, block)?;
-        }
+    let released = if moves { first..end } else { new_end..end };
+    // Before they count as pages of nodes.
+    for block in layout.group_block(released.start)..layout.group_block(released.end) {
+        store.check_interrupts()?;
+        format_for_nodes(store, layout, block)?;
     }
-    let made = take(store, layout, place, made, moves)?;
-    if moves {
-        for group in first..end {
-            chain(store, layout, group)?;
-        }
+    let (made, next_node) = take(store, layout, place, made, moves)?;
+    // Nodes of groups that lie further on are taken in their turn.
+    let behind = next_node / layout.group_nodes();
+    for group in released.filter(|group| *group < behind) {
+        chain(store, layout, group)?;
     }
     Ok((place, made))
 }
 
-/// Writes to the state where the new table is to lie.
+/// Writes to the state where the new table is to lie. Returns it, and the next node of that moment.
 fn take(
     store: &impl Store,
     layout: &Layout,
     place: usize,
     table: Table,
     moves: bool,
-) -> Result<Table, Error> {
+) -> Result<(Table, u32), Error> {
     let mut made = table;
     let mut txn = store.begin();
     let slot = txn.lock(STATE_BLOCK)?;
@@ -210,7 +209,7 @@ fn take(
     state.tables[place] = made;
     state.write(txn.page_mut(slot))?;
     txn.commit()?;
-    Ok(made)
+    Ok((made, state.next_node))
 }
 
 /// Makes a page of a table that is given up one of nodes, none of which is used.
@@ -232,8 +231,7 @@ fn format_for_nodes(store: &impl Store, layout: &Layout, block: u32) -> Result<(
     txn.commit()
 }
 
-/// Chains the nodes of a group that held a table as free, if there are nodes behind it: else they are
-/// taken in their turn.
+/// Chains the nodes of a group that held a table, and has nodes behind it, as free.
 fn chain(store: &impl Store, layout: &Layout, group: u32) -> Result<(), Error> {
     for page in 0..layout.record_pages {
         store.check_interrupts()?;
@@ -241,9 +239,6 @@ fn chain(store: &impl Store, layout: &Layout, group: u32) -> Result<(), Error> {
         let mut txn = store.begin();
         let state_slot = txn.lock(STATE_BLOCK)?;
         let mut state = State::from_page(layout, txn.page(state_slot))?;
-        if start >= state.next_node {
-            return Ok(());
-        }
         let slot = txn.lock(layout.record_place(start).0)?;
         for node in (start..start + layout.records_per_page).rev() {
             if Record::open(layout, txn.page(slot), node)?.state() == NodeState::Empty {

@@ -132,3 +132,38 @@ fn tables_of_entry_points_that_move_leave_their_room_to_nodes() {
         assert_eq!(harm(&store), [] as [String; 0], "{spec:?}");
     }
 }
+
+#[test]
+fn tables_of_entry_points_that_shrink_leave_their_room_to_nodes() {
+    let spec = small_specs().remove(4);
+    let store = build(&spec, &Rows::new(), SMALL_PAGE);
+    let meta = Meta::read(&store).unwrap();
+    let mut source = Source::new(&spec, 3);
+    let mut next = 0;
+    let mut insert = |count: usize| {
+        for _ in 0..count {
+            hnsw::insert(&store, &meta, tid(next), &source.row()).unwrap();
+            next += 1;
+        }
+    };
+    insert(4200);
+    // So many are removed that a small table is made, and with the next one another.
+    for keep in [40, 80, 160] {
+        hnsw::bulk_delete(
+            &store,
+            &meta,
+            &mut |tid| tid.block % keep != 0,
+            &mut |_, _| {},
+        )
+        .unwrap();
+        hnsw::cleanup(&store, &meta).unwrap();
+        assert_eq!(harm(&store), [] as [String; 0], "one row of {keep} kept");
+        insert(100);
+        assert_eq!(harm(&store), [] as [String; 0], "one row of {keep} kept");
+    }
+    let blocks = store.blocks();
+    insert(3900);
+    assert_eq!(harm(&store), [] as [String; 0]);
+    assert_eq!(count(&store, "leaked"), 0);
+    assert!(store.blocks() <= blocks + 20, "room was not used again");
+}
