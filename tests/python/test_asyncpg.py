@@ -64,12 +64,17 @@ def test_copy_records(ask):
     assert received == sent
 
 
-def test_search_through_an_index(ask):
+@pytest.mark.parametrize(
+    ("index", "setting"),
+    [("ivfflat (v vector_l2_ops) WITH (lists = 5)", "ivfflat.probes = 5"), ("hnsw (v vector_l2_ops)", "hnsw.ef_search = 500")],
+    ids=["ivfflat", "hnsw"],
+)
+def test_search_through_an_index(ask, index, setting):
     async def work(connection):
         await connection.execute("CREATE TABLE t (id int, v vector(2))")
         await connection.executemany("INSERT INTO t VALUES ($1, $2)", [(i, Vector([i, 1])) for i in range(500)])
-        await connection.execute("CREATE INDEX ON t USING ivfflat (v vector_l2_ops) WITH (lists = 5)")
-        await connection.execute("SET LOCAL enable_seqscan = off; SET LOCAL ivfflat.probes = 5")
+        await connection.execute(f"CREATE INDEX ON t USING {index}")
+        await connection.execute(f"SET LOCAL enable_seqscan = off; SET LOCAL {setting}")
         statement = await connection.prepare("SELECT id FROM t ORDER BY v <-> $1 LIMIT 3")
         return [[row["id"] for row in await statement.fetch(Vector([at, 1]))] for at in (10.1, 99.9)]
 

@@ -21,6 +21,7 @@ from pgvector.django import (  # noqa: E402
     CosineDistance,
     HalfVectorField,
     HammingDistance,
+    HnswIndex,
     IvfflatIndex,
     L1Distance,
     L2Distance,
@@ -43,6 +44,10 @@ class Item(models.Model):
             IvfflatIndex(name="item_l2", fields=["embedding"], lists=100, opclasses=["vector_l2_ops"]),
             IvfflatIndex(name="item_half_ip", fields=["half"], lists=100, opclasses=["halfvec_ip_ops"]),
             IvfflatIndex(name="item_bits", fields=["bits"], lists=100, opclasses=["bit_hamming_ops"]),
+            HnswIndex(name="graph_cosine", fields=["embedding"], m=16, ef_construction=64, opclasses=["vector_cosine_ops"]),
+            HnswIndex(name="graph_half_l1", fields=["half"], m=16, ef_construction=64, opclasses=["halfvec_l1_ops"]),
+            HnswIndex(name="graph_sparse_ip", fields=["sparse"], m=16, ef_construction=64, opclasses=["sparsevec_ip_ops"]),
+            HnswIndex(name="graph_jaccard", fields=["bits"], m=16, ef_construction=64, opclasses=["bit_jaccard_ops"]),
         ]
 
 
@@ -125,3 +130,19 @@ def test_indexes_are_there():
     assert list(indexes) == ["item_bits", "item_half_ip", "item_l2"]
     assert all("lists='100'" in definition for definition in indexes.values())
     assert "halfvec_ip_ops" in indexes["item_half_ip"]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT indexname, indexdef FROM pg_indexes WHERE indexdef LIKE '%hnsw%' ORDER BY 1")
+        indexes = dict(cursor.fetchall())
+    assert list(indexes) == ["graph_cosine", "graph_half_l1", "graph_jaccard", "graph_sparse_ip"]
+    assert all("m='16', ef_construction='64'" in definition for definition in indexes.values())
+
+
+def test_hnsw_answers():
+    near = Item.objects.order_by(CosineDistance("embedding", [1, 1, 2]))[:1]
+    with connection.cursor() as cursor:
+        cursor.execute("SET enable_seqscan = off")
+        try:
+            assert "Index Scan using graph_cosine" in near.explain()
+            assert [item.id for item in near] == [3]
+        finally:
+            cursor.execute("RESET enable_seqscan")

@@ -64,6 +64,7 @@ def test_peewee(server, database):
             table_name = "peewee_item"
 
     Item.add_index("embedding vector_cosine_ops", using="ivfflat")
+    Item.add_index("half halfvec_l1_ops", using="hnsw")
     with handle:
         Item.create_table()
         for row in ([1, 1, 1], [2, 2, 2], [1, 1, 2]):

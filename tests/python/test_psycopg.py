@@ -182,11 +182,20 @@ def test_untyped_parameter(connection):
     assert rows == [(0.0, Vector([16, 36]), Vector([8, 12]), True)]
 
 
-def test_prepared_statement_is_reused(connection):
+# An index of each kind, and the setting with which its answers are exact.
+INDEXES = pytest.mark.parametrize(
+    ("index", "setting"),
+    [("ivfflat (v vector_l2_ops) WITH (lists = 10)", "ivfflat.probes = 10"), ("hnsw (v vector_l2_ops)", "hnsw.ef_search = 1000")],
+    ids=["ivfflat", "hnsw"],
+)
+
+
+@INDEXES
+def test_prepared_statement_is_reused(connection, index, setting):
     connection.execute("CREATE TABLE t (id int, v vector(2))")
     connection.execute("INSERT INTO t SELECT i, ARRAY[i, 1]::vector FROM generate_series(0, 499) AS i")
-    connection.execute("CREATE INDEX ON t USING ivfflat (v vector_l2_ops) WITH (lists = 5)")
-    connection.execute("SET LOCAL ivfflat.probes = 5")
+    connection.execute(f"CREATE INDEX ON t USING {index}")
+    connection.execute(f"SET LOCAL {setting}")
     connection.execute("SET LOCAL enable_seqscan = off")
     # More than five executions: the plan may become a generic one.
     for i in range(12):
@@ -250,6 +259,15 @@ def test_errors_of_an_index(connection):
             'value 0 out of bounds for option "lists"',
         ),
         ("SET ivfflat.probes = 0", "22023", '0 is outside the valid range for parameter "ivfflat.probes" (1 .. 32768)'),
+        ("CREATE INDEX ON t USING hnsw (w vector_l2_ops)", "22023", "column does not have dimensions"),
+        ("CREATE INDEX ON t USING hnsw (v vector_l2_ops) WITH (m = 1)", "22023", 'value 1 out of bounds for option "m"'),
+        (
+            "CREATE INDEX ON t USING hnsw (v vector_l2_ops) WITH (ef_construction = 20)",
+            "22023",
+            "ef_construction must be greater than or equal to 2 * m",
+        ),
+        ("CREATE INDEX ON t USING hnsw (b bit_hamming_ops)", "0A000", "type not supported for hnsw index"),
+        ("SET hnsw.ef_search = 1001", "22023", '1001 is outside the valid range for parameter "hnsw.ef_search" (1 .. 1000)'),
     ]:
         with pytest.raises(psycopg.Error) as caught, connection.transaction():
             connection.execute(statement)
@@ -268,6 +286,19 @@ def test_notice_of_an_index_over_few_rows(connection):
             "Drop the index until the table has more data.",
         )
     ]
+
+
+def test_a_filtered_search_goes_on_until_its_limit_is_full(connection):
+    connection.execute("CREATE TABLE t (id int, v vector(2))")
+    connection.execute("CREATE INDEX ON t USING hnsw (v vector_l2_ops)")
+    with connection.cursor() as cursor:
+        cursor.executemany("INSERT INTO t VALUES (%s, %s)", [(i, Vector([i, 1])) for i in range(300)])
+    connection.execute("SET LOCAL enable_seqscan = off")
+    connection.execute("SET LOCAL hnsw.ef_search = 20")
+    query = "SELECT id FROM t WHERE id %% 50 = 0 ORDER BY v <-> %s LIMIT 6"
+    assert connection.execute(query, [Vector([0, 1])]).fetchall() == [(0,)]
+    connection.execute("SET LOCAL hnsw.iterative_scan = strict_order")
+    assert connection.execute(query, [Vector([0, 1])]).fetchall() == [(50 * i,) for i in range(6)]
 
 
 def test_client_side_binding(server, database):
@@ -289,11 +320,12 @@ def test_many_rows_at_once(connection):
     assert connection.execute("SELECT id FROM t WHERE v = ANY(%s)", [[Vector([93, 1]), Vector([0, 1])]]).fetchall() == [(3,)]
 
 
-def test_server_side_cursor_over_an_index(connection):
+@INDEXES
+def test_server_side_cursor_over_an_index(connection, index, setting):
     connection.execute("CREATE TABLE t (id int, v vector(2))")
     connection.execute("INSERT INTO t SELECT i, ARRAY[i, 1]::vector FROM generate_series(0, 999) AS i")
-    connection.execute("CREATE INDEX ON t USING ivfflat (v vector_l2_ops) WITH (lists = 10)")
-    connection.execute("SET LOCAL ivfflat.probes = 10")
+    connection.execute(f"CREATE INDEX ON t USING {index}")
+    connection.execute(f"SET LOCAL {setting}")
     connection.execute("SET LOCAL enable_seqscan = off")
     with connection.cursor("nearest") as cursor:
         cursor.itersize = 7

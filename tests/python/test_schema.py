@@ -35,9 +35,12 @@ def test_off_the_path(server, apart):
         connection.execute("INSERT INTO public.t VALUES ('[1,2]'), ('[3,4]'), ('[5,7]')")
         connection.execute("CREATE INDEX ON public.t USING ivfflat (v extensions.vector_l2_ops) WITH (lists = 1)")
         connection.execute("CREATE INDEX ON public.t (v)")
+        connection.execute("CREATE INDEX ON public.t USING hnsw (v extensions.vector_cosine_ops)")
         connection.execute("SET enable_seqscan = off")
         near = "SELECT v::text FROM public.t ORDER BY v OPERATOR(extensions.<->) '[3,3]' LIMIT 2"
         assert connection.execute(near).fetchall() == [("[3,4]",), ("[1,2]",)]
+        near = "SELECT v::text FROM public.t ORDER BY v OPERATOR(extensions.<=>) '[3,4]' LIMIT 2"
+        assert connection.execute(near).fetchall() == [("[3,4]",), ("[5,7]",)]
         assert connection.execute("SELECT extensions.avg(v)::text FROM public.t").fetchone() == ("[3,4.3333335]",)
         assert connection.execute("SELECT extensions.pgnear_index_check('public.t_v_idx')").fetchall() == []
         connection.execute("INSERT INTO public.t VALUES ('[1,1]')")

@@ -40,6 +40,33 @@ class Item(Base):
     )
 
 
+class Graph(Base):
+    """The same columns, with an hnsw index for every operator class."""
+
+    __tablename__ = "graph"
+    id = mapped_column(BigInteger, primary_key=True)
+    embedding = mapped_column(VECTOR(3))
+    half = mapped_column(HALFVEC(3))
+    sparse = mapped_column(SPARSEVEC(3))
+    bits = mapped_column(BIT(3))
+    __table_args__ = tuple(
+        Index(
+            f"graph_{column}_{metric}",
+            column,
+            postgresql_using="hnsw",
+            postgresql_with={"m": 8, "ef_construction": 32},
+            postgresql_ops={column: f"{type_name}_{metric}_ops"},
+        )
+        for column, type_name, metrics in [
+            ("embedding", "vector", ["l2", "ip", "cosine", "l1"]),
+            ("half", "halfvec", ["l2", "ip", "cosine", "l1"]),
+            ("sparse", "sparsevec", ["l2", "ip", "cosine", "l1"]),
+            ("bits", "bit", ["hamming", "jaccard"]),
+        ]
+        for metric in metrics
+    )
+
+
 ROWS = {1: [1, 1, 1], 2: [2, 2, 2], 3: [1, 1, 2]}
 
 
@@ -61,7 +88,9 @@ def engine(server, database, request):
     Base.metadata.create_all(engine)
     with Session(engine) as session:
         for id, row in ROWS.items():
-            session.add(Item(id=id, embedding=row, half=row, sparse=row, bits="".join(str(x % 2) for x in row)))
+            for model in (Item, Graph):
+                bits = "".join(str(x % 2) for x in row)
+                session.add(model(id=id, embedding=row, half=row, sparse=row, bits=bits))
         session.commit()
     yield engine
     engine.dispose()
@@ -102,6 +131,42 @@ def test_the_index_answers(engine):
             text("EXPLAIN SELECT id FROM item ORDER BY embedding <-> '[1,1,1]' LIMIT 1")
         ).scalars()
         assert "Index Scan using item_embedding_l2" in "\n".join(plan)
+
+
+METRICS = {"l2_distance": "l2", "max_inner_product": "ip", "cosine_distance": "cosine", "l1_distance": "l1"}
+
+
+@pytest.mark.parametrize("column", ["embedding", "half", "sparse"])
+@pytest.mark.parametrize("method", ORDERS)
+def test_hnsw_answers(engine, column, method):
+    """Rows came after the indexes, which were made with the table, as a migration does."""
+    with Session(engine) as session:
+        session.execute(text("SET LOCAL enable_seqscan = off"))
+        distance = getattr(getattr(Graph, column), method)([1, 1, 1])
+        query = select(Graph.id, distance).order_by(distance).limit(3)
+        literal = query.compile(engine, compile_kwargs={"literal_binds": True})
+        plan = session.execute(text(f"EXPLAIN {literal}")).scalars()
+        assert f"Index Scan using graph_{column}_{METRICS[method]} " in "\n".join(plan)
+        rows = session.execute(query).all()
+        ids, distances = ORDERS[method]
+        assert [row[1] for row in rows] == pytest.approx(distances, abs=1e-6)
+        # By cosine, rows 1 and 2 are as near.
+        assert [row[0] for row in rows] == ids or (method == "cosine_distance" and [row[0] for row in rows][2] == 3)
+
+
+@pytest.mark.parametrize(
+    ("method", "bits", "answer"),
+    [
+        ("hamming_distance", "111", [(1, 0.0), (3, 1.0), (2, 3.0)]),
+        ("jaccard_distance", "110", [(3, 0.0), (1, pytest.approx(1 / 3)), (2, 1.0)]),
+    ],
+)
+def test_hnsw_answers_for_bits(engine, method, bits, answer):
+    with Session(engine) as session:
+        session.execute(text("SET LOCAL enable_seqscan = off"))
+        session.execute(text("SET LOCAL enable_sort = off"))
+        distance = getattr(Graph.bits, method)(bits)
+        assert session.execute(select(Graph.id, distance).order_by(distance)).all() == answer
 
 
 def test_bits(session):
@@ -171,6 +236,9 @@ def test_reflection(engine):
     options = indexes["item_half_ip"]["dialect_options"]
     assert options["postgresql_using"] == "ivfflat"
     assert options["postgresql_with"] == {"lists": "100"}
+    graph = {index["name"]: index for index in inspect(engine).get_indexes("graph")}["graph_sparse_cosine"]
+    assert graph["dialect_options"]["postgresql_using"] == "hnsw"
+    assert graph["dialect_options"]["postgresql_with"] == {"m": "8", "ef_construction": "32"}
 
 
 def test_wrong_dimension(engine):
