@@ -40,9 +40,9 @@ pub fn run(project: &Project, pg_config: Option<PathBuf>) -> Result<()> {
     let mut state = State::read(&state_file)?;
     load::database(&cluster, &mut state, &placed)?;
     load::entries(project, &cluster, &mut state)?;
-    let indexed = load::index(&cluster, &mut state, &placed)?;
+    load::indexes(&cluster, &mut state, &placed)?;
     state.write(&state_file)?;
-    answers::show(&cluster, indexed)?;
+    answers::show(&cluster)?;
     how_to_connect(&cluster);
     Ok(())
 }
