@@ -16,6 +16,7 @@ use super::index::{AmError, Index};
 use super::row::{ValueKind, split_value, tid_from, tid_to};
 use super::store::{PgBulkWriter, PgStore};
 use super::table::PgTable;
+use super::validate::Support;
 use super::value::payload;
 
 /// What a vacuum pass did.
@@ -35,14 +36,12 @@ pub trait IndexAm: 'static {
     type Scan: 'static;
 
     const NAME: &'static str;
-    /// How many support functions an operator class may have.
-    const SUPPORT_FUNCTIONS: u16;
+    /// The support functions of an operator class, number 1 first.
+    const SUPPORT: &'static [Support];
     /// Names of build phases, shown by pg_stat_progress_create_index; number 1 is PostgreSQL's own.
     const PHASES: &'static [&'static CStr];
 
     fn options(reloptions: pg_sys::Datum, validate: bool) -> *mut pg_sys::bytea;
-    /// Reports what is wrong with an operator class as WARNINGs.
-    fn validate(opclass: pg_sys::Oid) -> bool;
 
     fn build(
         index: Index<'_>,
@@ -91,7 +90,7 @@ pub fn routine<A: IndexAm>(_: Call<'_>) -> pg_sys::Datum {
         &mut *node
     };
     routine.amstrategies = 0;
-    routine.amsupport = A::SUPPORT_FUNCTIONS;
+    routine.amsupport = A::SUPPORT.len() as u16;
     routine.amoptsprocnum = 0;
     routine.amcanorderbyop = true;
     routine.amoptionalkey = true;
@@ -275,7 +274,7 @@ unsafe extern "C-unwind" fn options<A: IndexAm>(
 
 unsafe extern "C-unwind" fn validate<A: IndexAm>(opclass: pg_sys::Oid) -> bool {
     // SAFETY: the top of an extern function.
-    unsafe { edge(|| A::validate(opclass)) }
+    unsafe { edge(|| super::validate::opclass(opclass, A::NAME, A::SUPPORT)) }
 }
 
 unsafe extern "C-unwind" fn phase_name<A: IndexAm>(phase: i64) -> *mut std::ffi::c_char {

@@ -18,7 +18,10 @@ FROM pg_am, unnest(ARRAY['can_order', 'can_unique', 'can_multi_col', 'can_exclud
 SELECT property, pg_index_has_property('item_v'::regclass, property)
 FROM unnest(ARRAY['clusterable', 'index_scan', 'bitmap_scan', 'backward_scan']) AS property;
 SELECT property, pg_index_column_has_property('item_v'::regclass, 1, property)
-FROM unnest(ARRAY['asc', 'desc', 'nulls_first', 'nulls_last', 'orderable', 'returnable', 'search_array', 'search_nulls']) AS property;
+FROM unnest(ARRAY['asc', 'desc', 'nulls_first', 'nulls_last', 'orderable', 'distance_orderable', 'returnable', 'search_array', 'search_nulls']) AS property;
+
+-- Phases of a build.
+SELECT phase, pg_indexam_progress_phasename(oid, phase) FROM pg_am, generate_series(0, 4) AS phase WHERE amname = 'hnsw';
 
 -- Settings.
 SELECT name, setting, min_val, max_val, enumvals, context, category FROM pg_settings WHERE name LIKE 'hnsw.%' ORDER BY name;
@@ -58,6 +61,14 @@ CREATE OPERATOR CLASS many_ops FOR TYPE vector USING hnsw AS
     OPERATOR 1 <->(vector, vector) FOR ORDER BY float_ops, OPERATOR 2 <#>(vector, vector) FOR ORDER BY float_ops,
     FUNCTION 1 vector_l2_squared_distance(vector, vector), FUNCTION 4 hashint4(int);
 SELECT amvalidate(oid) FROM pg_opclass WHERE opcname = 'many_ops';
+-- One whose functions are not what their numbers say, or that is sorted as something else.
+CREATE OPERATOR CLASS odd_ops FOR TYPE vector USING hnsw AS
+    OPERATOR 1 <->(vector, vector) FOR ORDER BY integer_ops,
+    FUNCTION 1 vector_cmp(vector, vector), FUNCTION 2 vector_dims(vector), FUNCTION 3 vector_norm(vector);
+SELECT amvalidate(oid) FROM pg_opclass WHERE opcname = 'odd_ops';
+CREATE OPERATOR CLASS mixed_ops FOR TYPE vector USING hnsw AS
+    OPERATOR 1 <->(halfvec, halfvec) FOR ORDER BY float_ops, FUNCTION 1 (vector, vector) l2_distance(halfvec, halfvec);
+SELECT amvalidate(oid) FROM pg_opclass WHERE opcname = 'mixed_ops';
 CREATE OPERATOR CLASS foreign_ops FOR TYPE int4 USING hnsw AS
     OPERATOR 1 -(int4, int4) FOR ORDER BY integer_ops, FUNCTION 1 int4mi(int4, int4);
 SELECT amvalidate(oid) FROM pg_opclass WHERE opcname = 'foreign_ops';

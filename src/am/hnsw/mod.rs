@@ -18,7 +18,7 @@ use crate::pg::reloptions::{self, HnswOptions};
 use crate::pg::settings::{self, HnswIterativeScan};
 use crate::pg::store::{PgBulkWriter, PgStore};
 use crate::pg::table::PgTable;
-use crate::pg::validate;
+use crate::pg::validate::Support;
 use crate::sql_functions;
 
 struct Hnsw;
@@ -37,15 +37,11 @@ impl IndexAm for Hnsw {
     type Scan = Scan;
 
     const NAME: &'static str = "hnsw";
-    const SUPPORT_FUNCTIONS: u16 = 3;
+    const SUPPORT: &'static [Support] = &[Support::Distance, Support::Norm, Support::Type];
     const PHASES: &'static [&'static CStr] = &[c"loading tuples", c"building graph"];
 
     fn options(reloptions: pg_sys::Datum, validate: bool) -> *mut pg_sys::bytea {
         reloptions::hnsw(reloptions, validate)
-    }
-
-    fn validate(opclass: pg_sys::Oid) -> bool {
-        validate::opclass(opclass, Self::NAME, Self::SUPPORT_FUNCTIONS)
     }
 
     fn build(

@@ -21,9 +21,10 @@ use crate::pg::cost::{IndexCost, PlannedScan, distance_operators};
 use crate::pg::index::{AmError, Index};
 use crate::pg::parallel::{Assigned, Collected};
 use crate::pg::reloptions::{self, IvfflatOptions};
+use crate::pg::settings;
 use crate::pg::store::{PgBulkWriter, PgStore};
 use crate::pg::table::PgTable;
-use crate::pg::{settings, validate};
+use crate::pg::validate::Support;
 use crate::sql_functions;
 
 use self::spec::spec_of;
@@ -51,7 +52,13 @@ impl IndexAm for Ivfflat {
     type Scan = Scan;
 
     const NAME: &'static str = "ivfflat";
-    const SUPPORT_FUNCTIONS: u16 = 5;
+    const SUPPORT: &'static [Support] = &[
+        Support::Distance,
+        Support::Norm,
+        Support::Distance,
+        Support::Norm,
+        Support::Type,
+    ];
     const PHASES: &'static [&'static CStr] = &[
         c"performing k-means",
         c"assigning tuples",
@@ -60,10 +67,6 @@ impl IndexAm for Ivfflat {
 
     fn options(reloptions: pg_sys::Datum, validate: bool) -> *mut pg_sys::bytea {
         reloptions::ivfflat(reloptions, validate)
-    }
-
-    fn validate(opclass: pg_sys::Oid) -> bool {
-        validate::opclass(opclass, Self::NAME, Self::SUPPORT_FUNCTIONS)
     }
 
     fn build(
