@@ -4,3 +4,4 @@ mod aggregate;
 mod arithmetic;
 mod compare;
 mod distance;
+mod knn;

@@ -16,6 +16,7 @@ pub mod index;
 pub mod init;
 pub mod memory;
 pub mod parallel;
+pub mod query;
 mod raw;
 pub mod reloptions;
 mod row;

@@ -25,6 +25,11 @@ unsafe extern "C-unwind" {
     pub fn ReleaseBuffer(buffer: pg_sys::Buffer);
     pub fn LockRelationForExtension(relation: pg_sys::Relation, mode: pg_sys::LOCKMODE);
     pub fn UnlockRelationForExtension(relation: pg_sys::Relation, mode: pg_sys::LOCKMODE);
+    pub fn datumCopy(
+        value: pg_sys::Datum,
+        by_value: bool,
+        length: std::ffi::c_int,
+    ) -> pg_sys::Datum;
     pub fn palloc(size: usize) -> *mut std::ffi::c_void;
     pub fn heap_hot_search_buffer(
         tid: pg_sys::ItemPointer,

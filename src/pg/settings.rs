@@ -77,6 +77,17 @@ pub fn max_threads() -> usize {
     MAX_THREADS.get().max(0) as usize
 }
 
+/// Threads for a search on all cores: `pgnear.max_threads`, or what a parallel query may use.
+pub fn search_threads() -> usize {
+    let wanted = match max_threads() {
+        // SAFETY: a setting, read on the backend's thread.
+        0 => unsafe { pg_sys::max_parallel_workers_per_gather.max(0) as usize + 1 },
+        threads => threads,
+    };
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    wanted.min(cores)
+}
+
 /// Lists that an ivfflat scan reads.
 pub fn ivfflat_probes() -> u32 {
     IVFFLAT_PROBES.get() as u32

@@ -141,7 +141,8 @@ pub fn jaccard(a: &[u8], b: &[u8]) -> f64 {
     }
 }
 
-fn wide(sum: f32) -> f64 {
+/// A sum as the operators return it.
+pub fn wide(sum: f32) -> f64 {
     canonical_nan(f64::from(sum))
 }
 

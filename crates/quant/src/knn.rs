@@ -1,0 +1,358 @@
+//! Exact search of many queries at once: one pass over the rows, whatever the number of queries.
+//!
+//! Rows come in batches. A block of queries goes through a batch together, so that rows are read from
+//! memory once for many of them. Distances are those of the operators to the bit, so that the answers
+//! are too.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use pgnear_device::OutOfMemory;
+use pgnear_kernels::{CosineSums, Kernels, Metric, exact, kernels};
+
+use crate::assign::ROWS_A_BLOCK as QUERIES_A_BLOCK;
+use crate::job::{Job, QuantError, Stop, unless_cancelled};
+use crate::matrix::Matrix;
+
+/// A row found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Neighbour {
+    /// What the operator returns.
+    pub distance: f64,
+    /// The row's number, in the order that rows came, from 0.
+    pub row: u64,
+}
+
+impl Eq for Neighbour {}
+
+impl Ord for Neighbour {
+    /// By distance, NaN last, and then by number.
+    fn cmp(&self, other: &Self) -> Ordering {
+        let nan = self.distance.is_nan().cmp(&other.distance.is_nan());
+        let distance = self.distance.partial_cmp(&other.distance);
+        nan.then(distance.unwrap_or(Ordering::Equal))
+            .then(self.row.cmp(&other.row))
+    }
+}
+
+impl PartialOrd for Neighbour {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// The nearest rows of each of many queries.
+pub struct Knn {
+    metric: Metric,
+    k: usize,
+    /// Rows farther than this are left out; none where it is NaN.
+    within: f64,
+    queries: Matrix,
+    /// Sums of squares of the queries, for cosine.
+    norms: Vec<f32>,
+    /// The farthest on top.
+    nearest: Vec<BinaryHeap<Neighbour>>,
+    rows: u64,
+}
+
+impl Knn {
+    /// Searches the `k` rows nearest to each of `queries`, those up to `within` far; `metric` is not
+    /// one of bit strings.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`].
+    pub fn new(
+        metric: Metric,
+        k: usize,
+        within: Option<f64>,
+        queries: Matrix,
+    ) -> Result<Knn, OutOfMemory> {
+        let count = queries.rows();
+        let no_room = |_| OutOfMemory {
+            bytes: count * size_of::<BinaryHeap<Neighbour>>(),
+        };
+        let mut nearest = Vec::new();
+        nearest.try_reserve_exact(count).map_err(no_room)?;
+        nearest.resize_with(count, BinaryHeap::new);
+        let mut norms = Vec::new();
+        norms.try_reserve_exact(count).map_err(no_room)?;
+        norms.extend((0..count).map(|at| (kernels().f32_norm_squared)(queries.row(at))));
+        Ok(Knn {
+            metric,
+            k,
+            within: within.unwrap_or(f64::NAN),
+            queries,
+            norms,
+            nearest,
+            rows: 0,
+        })
+    }
+
+    /// The number of queries.
+    pub fn queries(&self) -> usize {
+        self.queries.rows()
+    }
+
+    /// Bytes that a query takes at most, beside its vector.
+    pub fn bytes_a_query(k: usize) -> usize {
+        // A heap grows to twice its size.
+        size_of::<BinaryHeap<Neighbour>>() + 4 + 2 * size_of::<Neighbour>() * k
+    }
+
+    /// Goes through more rows: whole vectors, one after the other.
+    ///
+    /// # Errors
+    /// [`QuantError::WrongDimensions`], [`QuantError::OutOfMemory`], and how the job ends.
+    pub fn offer<E>(&mut self, job: &mut Job<'_, E>, rows: &[f32]) -> Result<(), QuantError<E>> {
+        let dims = self.queries.dims();
+        if !rows.len().is_multiple_of(dims.max(1)) {
+            return Err(QuantError::WrongDimensions {
+                expected: dims,
+                got: rows.len(),
+            });
+        }
+        let first = self.rows;
+        self.rows += (rows.len() / dims.max(1)) as u64;
+        if self.k == 0 || self.queries.rows() == 0 {
+            return Ok(());
+        }
+        let (queries, norms, metric, k, within) =
+            (&self.queries, &self.norms, self.metric, self.k, self.within);
+        let nearest = &mut self.nearest;
+        job.run(|workers, budget, _| {
+            let kernels = kernels();
+            let mut row_norms = Vec::new();
+            if metric == Metric::Cosine {
+                row_norms = budget.try_vec_filled(rows.len() / dims, 0.0f32)?;
+                let complete = workers.for_each_chunk_mut(&mut row_norms, 256, |chunk, norms| {
+                    let rows = rows[chunk * 256 * dims..].chunks_exact(dims);
+                    for (norm, row) in norms.iter_mut().zip(rows) {
+                        *norm = (kernels.f32_norm_squared)(row);
+                    }
+                });
+                unless_cancelled(complete)?;
+            }
+            let failed = AtomicBool::new(false);
+            let complete = workers.for_each_chunk_mut(nearest, QUERIES_A_BLOCK, |chunk, heaps| {
+                let block = Block {
+                    kernels,
+                    metric,
+                    k,
+                    within,
+                    dims,
+                    first,
+                    rows,
+                    row_norms: &row_norms,
+                };
+                let start = chunk * QUERIES_A_BLOCK;
+                let query = |at: usize| (queries.row(start + at), norms[start + at]);
+                if block.run(heaps, query).is_err() {
+                    failed.store(true, Relaxed);
+                }
+            });
+            unless_cancelled(complete)?;
+            if failed.load(Relaxed) {
+                let bytes = Knn::bytes_a_query(k);
+                return Err(Stop::OutOfMemory(OutOfMemory { bytes }));
+            }
+            Ok(())
+        })
+    }
+
+    /// The neighbours found of each query, nearest first.
+    pub fn finish(self) -> impl Iterator<Item = Vec<Neighbour>> {
+        self.nearest.into_iter().map(BinaryHeap::into_sorted_vec)
+    }
+
+    /// The numbers of rows found so far, from `first` on; some more than once.
+    pub fn found_from(&self, first: u64) -> impl Iterator<Item = u64> {
+        let all = self.nearest.iter().flatten().map(|found| found.row);
+        all.filter(move |row| *row >= first)
+    }
+}
+
+/// Some queries against a batch of rows.
+struct Block<'a> {
+    kernels: &'static Kernels,
+    metric: Metric,
+    k: usize,
+    within: f64,
+    dims: usize,
+    /// The number of the first row.
+    first: u64,
+    rows: &'a [f32],
+    row_norms: &'a [f32],
+}
+
+impl<'a> Block<'a> {
+    fn run<'q>(
+        &self,
+        heaps: &mut [BinaryHeap<Neighbour>],
+        query: impl Fn(usize) -> (&'q [f32], f32),
+    ) -> Result<(), std::collections::TryReserveError> {
+        let count = self.rows.len() / self.dims;
+        let row = |at: usize| -> &'a [f32] { &self.rows[at * self.dims..][..self.dims] };
+        let fours = count / 4 * 4;
+        for at in (0..fours).step_by(4) {
+            let four = [row(at), row(at + 1), row(at + 2), row(at + 3)];
+            for (number, heap) in heaps.iter_mut().enumerate() {
+                let (query, norm) = query(number);
+                let distances = self.four(query, norm, four, at);
+                for (offset, distance) in distances.into_iter().enumerate() {
+                    self.offer(heap, distance, at + offset)?;
+                }
+            }
+        }
+        for at in fours..count {
+            for (number, heap) in heaps.iter_mut().enumerate() {
+                let distance = exact::distance(self.metric, query(number).0, row(at));
+                self.offer(heap, distance.unwrap_or(f64::NAN), at)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The operator's distances of four rows.
+    #[inline(always)]
+    fn four(&self, query: &[f32], norm: f32, four: [&[f32]; 4], at: usize) -> [f64; 4] {
+        match self.metric {
+            Metric::L2 => {
+                let squared = (self.kernels.f32_l2_squared_x4)(query, four);
+                squared.map(|squared| exact::wide(squared).sqrt())
+            }
+            Metric::InnerProduct => {
+                let dots = (self.kernels.f32_dot_x4)(query, four);
+                dots.map(|dot| exact::wide(-dot))
+            }
+            Metric::Cosine => {
+                let dots = (self.kernels.f32_dot_x4)(query, four);
+                std::array::from_fn(|offset| {
+                    exact::cosine_from_sums(&CosineSums {
+                        dot: dots[offset],
+                        norm_a: norm,
+                        norm_b: self.row_norms[at + offset],
+                    })
+                })
+            }
+            metric => four.map(|row| exact::distance(metric, query, row).unwrap_or(f64::NAN)),
+        }
+    }
+
+    #[inline(always)]
+    fn offer(
+        &self,
+        heap: &mut BinaryHeap<Neighbour>,
+        distance: f64,
+        at: usize,
+    ) -> Result<(), std::collections::TryReserveError> {
+        if distance > self.within || (distance.is_nan() && !self.within.is_nan()) {
+            return Ok(());
+        }
+        let found = Neighbour {
+            distance,
+            row: self.first + at as u64,
+        };
+        if heap.len() < self.k {
+            heap.try_reserve(1)?;
+            heap.push(found);
+        } else if let Some(mut farthest) = heap.peek_mut()
+            && found < *farthest
+        {
+            *farthest = found;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pgnear_device::{CancelFlag, MemoryBudget, Pool, Progress};
+
+    fn rows(count: usize, dims: usize, seed: u64) -> Vec<f32> {
+        let mut state = seed;
+        (0..count * dims)
+            .map(|_| {
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
+                // Few values, so that there are ties.
+                ((state >> 33) % 5) as f32 - 2.0
+            })
+            .collect()
+    }
+
+    fn find(
+        metric: Metric,
+        k: usize,
+        within: Option<f64>,
+        dims: usize,
+        threads: usize,
+        batch: usize,
+    ) -> Vec<Vec<Neighbour>> {
+        let queries = Matrix::try_from_vec(dims, rows(37, dims, 1)).unwrap();
+        let mut knn = Knn::new(metric, k, within, queries).unwrap();
+        let (pool, budget) = (Pool::new(threads), MemoryBudget::unlimited());
+        let (cancel, progress) = (CancelFlag::new(), Progress::new());
+        let mut job = Job::<()> {
+            pool: &pool,
+            budget: &budget,
+            cancel: &cancel,
+            progress: &progress,
+            poll: &mut || Ok(()),
+        };
+        for part in rows(203, dims, 2).chunks(batch * dims) {
+            knn.offer(&mut job, part).unwrap();
+        }
+        knn.finish().collect()
+    }
+
+    #[test]
+    fn answers_are_those_of_the_operators_to_the_bit() {
+        for metric in [Metric::L2, Metric::InnerProduct, Metric::Cosine, Metric::L1] {
+            for dims in [1, 3, 16, 100] {
+                let (all, queries) = (rows(203, dims, 2), rows(37, dims, 1));
+                let expected: Vec<Vec<Neighbour>> = queries
+                    .chunks(dims)
+                    .map(|query| {
+                        let mut found: Vec<Neighbour> = (all.chunks(dims).enumerate())
+                            .map(|(row, vector)| Neighbour {
+                                distance: exact::distance(metric, query, vector).unwrap(),
+                                row: row as u64,
+                            })
+                            .collect();
+                        found.sort();
+                        found.truncate(9);
+                        found
+                    })
+                    .collect();
+                for (threads, batch) in [(1, 203), (3, 203), (2, 7), (1, 1)] {
+                    let found = find(metric, 9, None, dims, threads, batch);
+                    for (found, expected) in found.iter().zip(&expected) {
+                        let bits = |all: &[Neighbour]| -> Vec<(u64, u64)> {
+                            all.iter().map(|n| (n.distance.to_bits(), n.row)).collect()
+                        };
+                        assert_eq!(bits(found), bits(expected), "{metric:?} {dims} {threads}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_rows_near_enough_are_found() {
+        let all = find(Metric::L2, 1000, None, 4, 1, 50);
+        let near = find(Metric::L2, 1000, Some(2.0), 4, 1, 50);
+        for (all, near) in all.iter().zip(&near) {
+            let within: Vec<_> = all.iter().filter(|n| n.distance <= 2.0).copied().collect();
+            assert_eq!(near, &within);
+            assert!(near.len() < all.len());
+        }
+        assert!(
+            find(Metric::L2, 0, None, 4, 2, 50)
+                .iter()
+                .all(Vec::is_empty)
+        );
+    }
+}
