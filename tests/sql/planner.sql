@@ -89,3 +89,58 @@ SELECT distance, cost > 0 AS costs, cost > lag(cost) OVER (PARTITION BY left(kin
        cost > 10 * lag(cost) OVER (PARTITION BY left(kind, 1) ORDER BY cost) AS tenfold
 FROM cost WHERE distance NOT LIKE 'l2_%' ORDER BY left(kind, 1), cost;
 SELECT count(*), count(DISTINCT cost) FROM cost WHERE kind = 'v700';
+-- Statistics say how many elements a sparse vector holds, which its dimensions do not, and whether values
+-- lie in their rows, which their sizes do not.
+CREATE TABLE stored (few sparsevec(1000000), dozens sparsevec(1000000), hundreds sparsevec(1000000), beside vector(700), apart vector(700)) WITH (autovacuum_enabled = off);
+ALTER TABLE stored ALTER beside SET STORAGE plain;
+CREATE FUNCTION pg_temp.sparse(elements int) RETURNS sparsevec LANGUAGE sql AS
+    $$SELECT format('{%s}/1000000', string_agg(i || ':1', ',' ORDER BY i))::sparsevec FROM generate_series(1, elements) AS i$$;
+INSERT INTO stored
+SELECT few, dozens, hundreds, v, v
+FROM pg_temp.sparse(3) AS few, pg_temp.sparse(100) AS dozens, pg_temp.sparse(600) AS hundreds, (SELECT array_fill(0.5, ARRAY[700])::vector) AS v (v),
+     generate_series(1, 300);
+CREATE VIEW pg_temp.costs_of_stored AS
+SELECT name, pg_temp.cost(format('SELECT %I <-> %L FROM stored', name, query)) - pg_temp.cost(format('SELECT %I FROM stored', name)) AS cost
+FROM (VALUES ('few', '{}/1'), ('dozens', '{}/1'), ('hundreds', '{}/1'), ('beside', '[1]'), ('apart', '[1]')) AS list(name, query);
+SELECT string_agg(name, ', ' ORDER BY name) AS alike FROM pg_temp.costs_of_stored GROUP BY cost ORDER BY cost;
+ANALYZE stored;
+SELECT string_agg(name, ', ' ORDER BY cost) AS by_cost, count(DISTINCT cost) FROM pg_temp.costs_of_stored;
+
+-- The same of hnsw: the nearest few of a large table, of each type; not all rows, nor those of a
+-- small table.
+DROP TABLE small;
+DROP INDEX item_v, item_grp;
+CREATE INDEX item_graph ON item USING hnsw (v vector_cosine_ops) WITH (m = 8, ef_construction = 20);
+EXPLAIN (COSTS OFF) SELECT id FROM item ORDER BY v <=> '[0]' LIMIT 10;
+SELECT pg_temp.nodes($$SELECT id FROM item ORDER BY v <=> '[0]' LIMIT 40$$);
+SET plan_cache_mode = force_generic_plan;
+SELECT pg_temp.nodes('EXECUTE nearest(NULL, 5)');
+RESET plan_cache_mode;
+SET hnsw.ef_search = 200;
+SELECT pg_temp.nodes($$SELECT id FROM item ORDER BY v <=> '[0]' LIMIT 10$$);
+SET hnsw.iterative_scan = strict_order;
+SELECT pg_temp.nodes($$SELECT id FROM item ORDER BY v <=> '[0]' LIMIT 10$$);
+RESET hnsw.iterative_scan;
+RESET hnsw.ef_search;
+EXPLAIN (COSTS OFF) SELECT id FROM item ORDER BY v <=> '[0]';
+SELECT pg_temp.nodes($$SELECT id FROM item WHERE v <=> '[0]' < 0.5 ORDER BY v <=> '[0]'$$);
+SELECT pg_temp.nodes($$SELECT id FROM item ORDER BY v <-> '[0]' LIMIT 10$$);
+-- A condition that few rows meet is left to the index on it.
+CREATE INDEX item_grp ON item (grp);
+EXPLAIN (COSTS OFF) SELECT id FROM item WHERE grp = 7 ORDER BY v <=> '[0]' LIMIT 10;
+EXPLAIN (COSTS OFF) SELECT id FROM item WHERE grp < 500 ORDER BY v <=> '[0]' LIMIT 10;
+CREATE INDEX item_part ON item USING hnsw (v vector_cosine_ops) WHERE grp < 10;
+EXPLAIN (COSTS OFF) SELECT id FROM item WHERE grp < 10 ORDER BY v <=> '[0]' LIMIT 10;
+CREATE TABLE small AS SELECT * FROM item WHERE id <= 60;
+CREATE INDEX small_graph ON small USING hnsw (v vector_cosine_ops);
+ANALYZE small;
+EXPLAIN (COSTS OFF) SELECT id FROM small ORDER BY v <=> '[0]' LIMIT 10;
+CREATE TABLE other (id int, h halfvec(64), b bit(64), s sparsevec(1000000000));
+INSERT INTO other SELECT id, v, binary_quantize(v), format('{%s:1,%s:2}/1000000000', id, 1000000 + id % 97)::sparsevec FROM item;
+ANALYZE other;
+CREATE INDEX other_h ON other USING hnsw (h halfvec_l1_ops) WITH (m = 4, ef_construction = 8);
+CREATE INDEX other_b ON other USING hnsw (b bit_jaccard_ops) WITH (m = 4, ef_construction = 8);
+CREATE INDEX other_s ON other USING hnsw (s sparsevec_ip_ops) WITH (m = 4, ef_construction = 8);
+EXPLAIN (COSTS OFF) SELECT id FROM other ORDER BY h <+> '[0]' LIMIT 10;
+EXPLAIN (COSTS OFF) SELECT id FROM other ORDER BY b <%> repeat('01', 32)::bit(64) LIMIT 10;
+EXPLAIN (COSTS OFF) SELECT id FROM other ORDER BY s <#> '{1:1}/1000000000' LIMIT 10;

@@ -6,13 +6,13 @@ mod build;
 use std::ffi::CStr;
 
 use pgnear_ann::hnsw::{CostInput, Iterative, Meta, Query, Scan, ScanOptions, VacuumStats};
-use pgnear_ann::{Tid, hnsw};
+use pgnear_ann::{Element, Tid, hnsw};
 use pgrx::pg_sys;
 
 use crate::am::column::{check_dims, is_skipped, query_bytes};
 use crate::pg::am::{IndexAm, VacuumTotals, routine};
 use crate::pg::build::{BuildTotals, Builds};
-use crate::pg::cost::{IndexCost, PlannedScan, distance_operators};
+use crate::pg::cost::{IndexCost, PlannedScan, distance_operators, sparse_distance_operators};
 use crate::pg::index::{AmError, Index};
 use crate::pg::reloptions::{self, HnswOptions};
 use crate::pg::settings::{self, HnswIterativeScan};
@@ -121,7 +121,10 @@ impl IndexAm for Hnsw {
                 } else {
                     0.0
                 },
-                distance_operators: distance_operators(meta.spec().dims),
+                distance_operators: match meta.spec().element {
+                    Element::Sparse => sparse_distance_operators(),
+                    _ => distance_operators(meta.spec().dims),
+                },
             },
         );
         // The graph is small and visited by every search, so most of its pages are in memory: a
