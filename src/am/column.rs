@@ -84,26 +84,24 @@ pub fn column_of(
     })
 }
 
-/// Whether a row has as many dimensions as the index.
+/// Whether a row has as many dimensions as the index; pgvector finds it by a distance of the row to
+/// those that are there, so this is the error of the operator.
 pub fn check_dims(shape: &impl Shape, dims: u32) -> Result<(), AmError> {
     if dims == shape.dims() {
         return Ok(());
     }
-    Err(AmError::Index(Error::WrongDimensions {
-        expected: shape.dims(),
-        got: dims,
-    }))
+    Err(different_dimensions(shape.element(), dims, shape.dims()).into())
 }
 
-/// What the operator says to a query of other dimensions than the rows.
-pub fn different_dimensions(shape: &impl Shape, dims: u32) -> ValueError {
-    let expected = shape.dims();
-    let message = match shape.element() {
-        Element::F32 => format!("different vector dimensions {expected} and {dims}"),
-        Element::F16 => format!("different halfvec dimensions {expected} and {dims}"),
-        Element::Bit => format!("different bit lengths {expected} and {dims}"),
-        Element::Sparse => format!("different sparsevec dimensions {expected} and {dims}"),
+/// What the operator says to two values of different dimensions.
+fn different_dimensions(element: Element, left: u32, right: u32) -> ValueError {
+    let what = match element {
+        Element::F32 => "vector dimensions",
+        Element::F16 => "halfvec dimensions",
+        Element::Bit => "bit lengths",
+        Element::Sparse => "sparsevec dimensions",
     };
+    let message = format!("different {what} {left} and {right}");
     value_error(Code::DataException, message, None)
 }
 
@@ -130,7 +128,9 @@ pub fn query_bytes<'a>(
     zeros: &'a mut Vec<u8>,
 ) -> Result<&'a [u8], AmError> {
     match query {
-        Some((dims, _)) if dims != shape.dims() => Err(different_dimensions(shape, dims).into()),
+        Some((dims, _)) if dims != shape.dims() => {
+            Err(different_dimensions(shape.element(), shape.dims(), dims).into())
+        }
         Some((_, elements)) => Ok(elements),
         None => {
             zeros.resize(shape.element().bytes(shape.dims()), 0);
