@@ -92,6 +92,13 @@ CREATE INDEX large_v ON large USING hnsw ((v::vector(4)) vector_l2_ops);
 RESET maintenance_work_mem;
 SELECT * FROM pgnear_index_check('large_v') WHERE NOT harmless;
 SELECT pg_temp.compare('large', 'v::vector(4) <-> ''[300.5,40,5,3]''', '5');
+DROP INDEX large_v;
+DELETE FROM large WHERE id > 500;
+SET maintenance_work_mem = '1MB';
+CREATE INDEX large_v ON large USING hnsw ((v::vector(4)) vector_l2_ops) WITH (m = 100, ef_construction = 200);
+RESET maintenance_work_mem;
+SELECT * FROM pgnear_index_check('large_v') WHERE NOT harmless;
+SELECT pg_temp.compare('large', 'v::vector(4) <-> ''[300.5,40,5,3]''', '5');
 DROP TABLE large;
 
 -- An empty table; one row; the same row again and again.

@@ -41,8 +41,16 @@ pub fn build_bytes(
     threads: usize,
 ) -> Result<u64, Error> {
     let meta = Meta::new(spec, page_size)?;
-    let nodes = rows.div_ceil(NODES_AT_ONCE as u64) * NODES_AT_ONCE as u64;
-    Ok(nodes * bytes_per_node(&meta) as u64 + graph::bytes_fixed(&meta, threads) as u64)
+    Ok(bytes_of(&meta, rows as usize, threads) as u64)
+}
+
+/// Bytes for so many nodes, taken for some at a time; none where there are none.
+fn bytes_of(meta: &Meta, nodes: usize, threads: usize) -> usize {
+    if nodes == 0 {
+        return 0;
+    }
+    let nodes = nodes.next_multiple_of(NODES_AT_ONCE);
+    nodes * bytes_per_node(meta) + graph::bytes_beside(meta, nodes, threads)
 }
 
 /// Memory is taken for so many nodes at a time.
@@ -87,7 +95,6 @@ impl<'w, 'b, W: BulkWriter> Builder<'w, 'b, W> {
         if (mean.len() == meta.layout.dims) != (meta.layout.centre_pages > 0) {
             return Err(Error::Invalid("centre is of another index"));
         }
-        charge(budget, graph::bytes_fixed(&meta, 1))?;
         let mut builder = Builder {
             writer,
             budget,
@@ -123,7 +130,13 @@ impl<'w, 'b, W: BulkWriter> Builder<'w, 'b, W> {
     /// inserts the other rows one by one ([`super::insert`]).
     pub fn has_room(&self) -> bool {
         !self.blobs.len().is_multiple_of(NODES_AT_ONCE)
-            || self.budget.available() >= NODES_AT_ONCE * bytes_per_node(&self.meta)
+            || self.budget.available() >= self.bytes_of_next()
+    }
+
+    /// What the next nodes take from the budget.
+    fn bytes_of_next(&self) -> usize {
+        let nodes = self.blobs.len();
+        bytes_of(&self.meta, nodes + 1, 1) - bytes_of(&self.meta, nodes, 1)
     }
 
     /// Adds one row, best in the order of TIDs. `payload` are the bytes of its vector in the element
@@ -143,7 +156,7 @@ impl<'w, 'b, W: BulkWriter> Builder<'w, 'b, W> {
             });
         }
         if self.blobs.len().is_multiple_of(NODES_AT_ONCE) {
-            charge(self.budget, NODES_AT_ONCE * bytes_per_node(&self.meta))?;
+            charge(self.budget, self.bytes_of_next())?;
             self.tids
                 .try_reserve_exact(NODES_AT_ONCE)
                 .map_err(|_| Error::OutOfMemory {

@@ -93,9 +93,9 @@ pub(super) fn bytes_per_node(meta: &Meta) -> usize {
     4 * (meta.layout.degree + SLACK) + 4 + 4 + 6
 }
 
-/// Bytes beside those of the nodes.
-pub(super) fn bytes_fixed(meta: &Meta, threads: usize) -> usize {
-    let batch = BATCH * meta.layout.degree * (4 + 8 + 4);
+/// Bytes beside those of `nodes`: of their largest batch, and of each thread.
+pub(super) fn bytes_beside(meta: &Meta, nodes: usize, threads: usize) -> usize {
+    let batch = (nodes / BATCH_SHARE).min(BATCH) * meta.layout.degree * (4 + 8 + 4);
     batch + threads * (1 << 17)
 }
 

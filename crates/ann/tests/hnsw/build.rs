@@ -55,6 +55,25 @@ fn a_build_says_what_it_takes_and_keeps_to_it() {
 }
 
 #[test]
+fn a_build_without_memory_makes_an_empty_index() {
+    let spec = spec(Element::F32, Metric::L2, 30);
+    let rows = rows(&spec, 10, 1);
+    let budget = MemoryBudget::new(0);
+    let mut writer = MemoryWriter::new(8192);
+    let builder = Builder::new(&mut writer, &spec, &centre(&spec, &rows), &budget).unwrap();
+    assert!(!builder.has_room());
+    let (pool, cancel, progress) = (Pool::inline(), CancelFlag::new(), Progress::new());
+    let built = builder.finish(&mut Job {
+        pool: &pool,
+        budget: &budget,
+        cancel: &cancel,
+        progress: &progress,
+        poll: &mut || Ok(()),
+    });
+    assert_eq!(built.unwrap().rows, 0);
+}
+
+#[test]
 fn a_build_that_is_stopped_says_so() {
     let spec = spec(Element::F32, Metric::L2, 30);
     let rows = rows(&spec, 3000, 1);
