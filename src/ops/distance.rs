@@ -11,28 +11,28 @@ use crate::pg::fmgr::Call;
 use crate::sql_functions;
 
 /// Both arguments, of one length.
-#[inline]
+#[inline(always)]
 fn vectors<'fc>(call: Call<'fc>) -> Result<(&'fc [f32], &'fc [f32]), ValueError> {
     let (a, b) = (call.vector(0)?, call.vector(1)?);
     vector::check_same_dims(a, b)?;
     Ok((a, b))
 }
 
-#[inline]
+#[inline(always)]
 fn halfvecs<'fc>(call: Call<'fc>) -> Result<(&'fc [f16], &'fc [f16]), ValueError> {
     let (a, b) = (call.halfvec(0)?, call.halfvec(1)?);
     halfvec::check_same_dims(a, b)?;
     Ok((a, b))
 }
 
-#[inline]
+#[inline(always)]
 fn sparsevecs<'fc>(call: Call<'fc>) -> Result<(SparseRef<'fc>, SparseRef<'fc>), ValueError> {
     let (a, b) = (call.sparsevec(0)?, call.sparsevec(1)?);
     sparsevec::check_same_dims(a, b)?;
     Ok((a, b))
 }
 
-#[inline]
+#[inline(always)]
 fn bit_strings<'fc>(call: Call<'fc>) -> Result<(Bits<'fc>, Bits<'fc>), ValueError> {
     let (a, b) = (call.bits(0), call.bits(1));
     bits::check_same_lengths(a.len, b.len)?;

@@ -34,8 +34,15 @@ fn error(code: Code, message: &'static str) -> ValueError {
 
 impl Call<'_> {
     fn array(self, n: usize) -> *mut pg_sys::ArrayType {
-        // SAFETY: the SQL declaration says an array type, and the function is strict.
-        unsafe { pg_sys::pg_detoast_datum(self.datum(n).cast_mut_ptr()).cast() }
+        let pointer: *mut pg_sys::varlena = self.datum(n).cast_mut_ptr();
+        // SAFETY: the SQL declaration says an array type, and the function is strict. An array with
+        // a plain header is what the call would return.
+        unsafe {
+            if pgrx::varlena::varatt_is_4b_u(pointer) {
+                return pointer.cast();
+            }
+            pg_sys::pg_detoast_datum(pointer).cast()
+        }
     }
 
     /// Argument `n`, an array of smallint, integer, bigint, real, double precision or numeric.

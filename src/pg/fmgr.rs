@@ -5,11 +5,14 @@
 //! another library's: each stands alone in an anonymous scope and is never called from inside.
 
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use pgnear_values::ValueError;
+use pgnear_values::error::out_of_memory;
 use pgrx::pg_sys;
 
 use super::error::raise;
+use super::raw;
 
 /// What a SQL function returns: a value, or an error to raise.
 pub type Return = Result<pg_sys::Datum, ValueError>;
@@ -28,20 +31,20 @@ impl<'fc> Call<'fc> {
     ///
     /// # Safety
     /// `fcinfo` is what PostgreSQL passed to a version-1 function, and the caller is that function.
-    #[inline]
+    #[inline(always)]
     pub unsafe fn run(
         fcinfo: pg_sys::FunctionCallInfo,
-        body: fn(Call<'_>) -> Return,
+        body: impl FnOnce(Call<'_>) -> Return,
     ) -> pg_sys::Datum {
-        // SAFETY: called at the top of an extern function, so no frame above owns anything.
-        unsafe {
-            pg_sys::panic::pgrx_extern_c_guard(move || {
-                let call = Call {
-                    fcinfo,
-                    frame: PhantomData,
-                };
-                body(call).unwrap_or_else(|error| raise(error))
-            })
+        let call = Call {
+            fcinfo,
+            frame: PhantomData,
+        };
+        // What pgrx's own guard does, but inlined into the function, which is small.
+        match catch_unwind(AssertUnwindSafe(|| body(call))) {
+            Ok(Ok(datum)) => datum,
+            // SAFETY: at the top of an extern function, so no frame above owns anything.
+            failure => unsafe { fail(failure) },
         }
     }
 
@@ -119,8 +122,8 @@ impl<'fc> Call<'fc> {
     /// The memory context of the aggregate that this is a transition or combine function of.
     pub fn aggregate_context(self) -> Option<pg_sys::MemoryContext> {
         let mut context: pg_sys::MemoryContext = std::ptr::null_mut();
-        // SAFETY: fcinfo is valid; the function only writes `context`.
-        let kind = unsafe { pg_sys::AggCheckCallContext(self.fcinfo, &raw mut context) };
+        // SAFETY: fcinfo is valid; the function only writes `context` and raises no error.
+        let kind = unsafe { raw::AggCheckCallContext(self.fcinfo, &raw mut context) };
         (kind != 0 && !context.is_null()).then_some(context)
     }
 
@@ -151,17 +154,61 @@ impl<'fc> Call<'fc> {
         Ok(pg_sys::Datum::from(value))
     }
 
-    /// A `cstring` result: `bytes` and a closing zero.
-    pub fn return_cstring(self, bytes: &[u8]) -> Return {
-        // SAFETY: palloc returns room for len + 1 bytes or raises an error.
+    /// A `cstring` result that `print` writes into `room` zeroed bytes; it says how many it wrote.
+    pub fn build_cstring(self, room: usize, print: impl FnOnce(&mut [u8]) -> usize) -> Return {
+        let out = palloc_zeroed(room + 1)?;
+        // SAFETY: `room` bytes are there and zeroed, and one more for the closing zero.
         unsafe {
-            let out = pg_sys::palloc(bytes.len() + 1).cast::<u8>();
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), out, bytes.len());
-            out.add(bytes.len()).write(0);
-            Ok(pg_sys::Datum::from(out))
+            let written = print(std::slice::from_raw_parts_mut(out, room)).min(room);
+            out.add(written).write(0);
         }
+        Ok(pg_sys::Datum::from(out))
     }
 }
+
+/// Tells the compiler the type of a closure that is the body of a SQL function.
+#[inline(always)]
+pub fn body<F: FnOnce(Call<'_>) -> Return>(body: F) -> F {
+    body
+}
+
+/// Raises what a function failed with, and never returns.
+///
+/// # Safety
+/// Called at the top of an extern function.
+#[cold]
+#[inline(never)]
+unsafe fn fail(failure: std::thread::Result<Return>) -> pg_sys::Datum {
+    // SAFETY: the caller's promise. A panic goes on where its hook left it.
+    unsafe {
+        pg_sys::panic::pgrx_extern_c_guard(move || match failure {
+            Ok(Ok(datum)) => datum,
+            Ok(Err(error)) => raise(error),
+            Err(panic) => resume_unwind(panic),
+        })
+    }
+}
+
+/// Zeroed memory of the current context, as long as one of its chunks may be.
+///
+/// # Errors
+/// SQLSTATE 53200 where there is none: no error of PostgreSQL's is raised, so that no jump point is needed.
+#[inline]
+pub(super) fn palloc_zeroed(bytes: usize) -> Result<*mut u8, ValueError> {
+    if bytes > MAX_CHUNK {
+        return Err(out_of_memory());
+    }
+    // SAFETY: the size is valid, and the flag makes the function return NULL where memory ends.
+    let pointer = unsafe { raw::palloc_extended(bytes, NO_ERROR_AND_ZEROED) };
+    if pointer.is_null() {
+        return Err(out_of_memory());
+    }
+    Ok(pointer.cast())
+}
+
+/// PostgreSQL's MaxAllocSize.
+const MAX_CHUNK: usize = 0x3fff_ffff;
+const NO_ERROR_AND_ZEROED: i32 = (pg_sys::MCXT_ALLOC_NO_OOM | pg_sys::MCXT_ALLOC_ZERO) as i32;
 
 /// Exports SQL functions under their C symbols: `symbol => |call| body;`.
 #[macro_export]
@@ -174,9 +221,9 @@ macro_rules! sql_functions {
             extern "C-unwind" fn $symbol(
                 fcinfo: ::pgrx::pg_sys::FunctionCallInfo,
             ) -> ::pgrx::pg_sys::Datum {
-                const BODY: fn($crate::pg::fmgr::Call<'_>) -> $crate::pg::fmgr::Return = $body;
+                let body = $crate::pg::fmgr::body($body);
                 // SAFETY: PostgreSQL calls this symbol as a version-1 function (see the record below).
-                unsafe { $crate::pg::fmgr::Call::run(fcinfo, BODY) }
+                unsafe { $crate::pg::fmgr::Call::run(fcinfo, body) }
             }
 
             #[unsafe(export_name = concat!("pg_finfo_", stringify!($symbol)))]

@@ -1,7 +1,8 @@
 //! PostgreSQL functions called several at a time under one guard.
 //!
 //! Each call through pgrx sets a jump point of its own, which costs about as much as pinning a hot
-//! buffer. The functions here are declared without it, and only called inside [`guarded`].
+//! buffer. The functions here are declared without it, and only called inside [`guarded`], but for
+//! those of which a comment says that they raise no error.
 
 use pgrx::pg_sys;
 
@@ -31,6 +32,13 @@ unsafe extern "C-unwind" {
         length: std::ffi::c_int,
     ) -> pg_sys::Datum;
     pub fn palloc(size: usize) -> *mut std::ffi::c_void;
+    // With MCXT_ALLOC_NO_OOM and a size that a chunk may have it raises no error.
+    pub fn palloc_extended(size: usize, flags: std::ffi::c_int) -> *mut std::ffi::c_void;
+    // Raises no error.
+    pub fn AggCheckCallContext(
+        fcinfo: pg_sys::FunctionCallInfo,
+        context: *mut pg_sys::MemoryContext,
+    ) -> std::ffi::c_int;
     pub fn heap_hot_search_buffer(
         tid: pg_sys::ItemPointer,
         relation: pg_sys::Relation,

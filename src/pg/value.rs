@@ -7,7 +7,7 @@ use pgnear_kernels::sparse::SparseRef;
 use pgnear_values::{ValueError, halfvec, sparsevec, vector};
 use pgrx::pg_sys;
 
-use super::fmgr::{Call, Return};
+use super::fmgr::{Call, Return, palloc_zeroed};
 
 const HEADER: usize = 4;
 
@@ -16,7 +16,7 @@ const HEADER: usize = 4;
 /// # Safety
 /// `datum` is a non-null varlena; the slice is used no longer than the memory of the datum (or of
 /// the current memory context, where a copy had to be made) lives.
-#[inline]
+#[inline(always)]
 pub(super) unsafe fn payload<'a>(datum: pg_sys::Datum) -> &'a [u8] {
     let pointer: *mut pg_sys::varlena = datum.cast_mut_ptr();
     // SAFETY: the caller passes a varlena. A plain 4-byte header is by far the common case of a
@@ -25,11 +25,21 @@ pub(super) unsafe fn payload<'a>(datum: pg_sys::Datum) -> &'a [u8] {
         let plain = if pgrx::varlena::varatt_is_4b_u(pointer) {
             pointer
         } else {
-            pg_sys::pg_detoast_datum(pointer)
+            detoasted(pointer)
         };
         let bytes = pgrx::varlena::varsize_4b(plain).saturating_sub(HEADER);
         std::slice::from_raw_parts(plain.cast::<u8>().add(HEADER), bytes)
     }
+}
+
+/// A call of its own, since the jump point makes it long.
+///
+/// # Safety
+/// As for [`payload`].
+#[inline(never)]
+unsafe fn detoasted(pointer: *mut pg_sys::varlena) -> *mut pg_sys::varlena {
+    // SAFETY: the caller's promise.
+    unsafe { pg_sys::pg_detoast_datum(pointer) }
 }
 
 /// [`payload`] of a type whose elements lie anywhere: a short value is not copied.
@@ -66,7 +76,7 @@ pub(super) fn new_varlena(bytes: usize, fill: impl FnOnce(&mut [u8])) -> pg_sys:
 
 impl<'fc> Call<'fc> {
     /// The payload of varlena argument `n`.
-    #[inline]
+    #[inline(always)]
     pub fn bytes(self, n: usize) -> &'fc [u8] {
         // SAFETY: the SQL declaration says a varlena type, the function is strict, and arguments
         // live for the call.
@@ -74,31 +84,87 @@ impl<'fc> Call<'fc> {
     }
 
     /// Argument `n` of type `vector`.
-    #[inline]
+    #[inline(always)]
     pub fn vector(self, n: usize) -> Result<&'fc [f32], ValueError> {
         vector::view(self.bytes(n))
     }
 
     /// Argument `n` of type `halfvec`.
-    #[inline]
+    #[inline(always)]
     pub fn halfvec(self, n: usize) -> Result<&'fc [f16], ValueError> {
         halfvec::view(self.bytes(n))
     }
 
     /// Argument `n` of type `sparsevec`.
-    #[inline]
+    #[inline(always)]
     pub fn sparsevec(self, n: usize) -> Result<SparseRef<'fc>, ValueError> {
         sparsevec::view(self.bytes(n))
     }
 
     /// A result of type `vector`.
     pub fn return_vector(self, elements: &[f32]) -> Return {
-        Ok(dense(elements))
+        dense(elements.len(), copy_of(elements))
     }
 
     /// A result of type `halfvec`.
     pub fn return_halfvec(self, elements: &[f16]) -> Return {
-        Ok(dense(elements))
+        dense(elements.len(), copy_of(elements))
+    }
+
+    /// A result of type `vector` of so many elements, zeros until `fill` writes them.
+    #[inline]
+    pub fn build_vector(
+        self,
+        dims: usize,
+        fill: impl FnOnce(&mut [f32]) -> Result<(), ValueError>,
+    ) -> Return {
+        dense(dims, fill)
+    }
+
+    /// A result of type `halfvec` of so many elements, zeros until `fill` writes them.
+    #[inline]
+    pub fn build_halfvec(
+        self,
+        dims: usize,
+        fill: impl FnOnce(&mut [f16]) -> Result<(), ValueError>,
+    ) -> Return {
+        dense(dims, fill)
+    }
+
+    /// The elements of argument 0 of type `vector` where it is the state of the aggregate that this
+    /// call is for: it may be changed, and be the result.
+    #[inline]
+    pub fn vector_state(self) -> Result<Option<&'fc mut [f32]>, ValueError> {
+        self.state(vector::view)
+    }
+
+    /// As [`Call::vector_state`], of type `halfvec`.
+    #[inline]
+    pub fn halfvec_state(self) -> Result<Option<&'fc mut [f16]>, ValueError> {
+        self.state(halfvec::view)
+    }
+
+    #[inline]
+    fn state<T>(
+        self,
+        view: impl Fn(&[u8]) -> Result<&[T], ValueError>,
+    ) -> Result<Option<&'fc mut [T]>, ValueError> {
+        if self.aggregate_context().is_none() {
+            return Ok(None);
+        }
+        let pointer: *mut pg_sys::varlena = self.datum(0).cast_mut_ptr();
+        // SAFETY: the SQL declaration says a varlena type, and the function is strict. PostgreSQL
+        // copies the first state, and every result that is another value, into the context of
+        // the aggregate, so that nobody else has this one; one with a plain header holds its own
+        // bytes. The argument that is added is another value: no slice but this one is of it.
+        unsafe {
+            if !pgrx::varlena::varatt_is_4b_u(pointer) {
+                return Ok(None);
+            }
+            let dims = view(payload(self.datum(0)))?.len();
+            let first = pointer.cast::<u8>().add(HEADER + 4).cast::<T>();
+            Ok(Some(std::slice::from_raw_parts_mut(first, dims)))
+        }
     }
 
     /// A result of type `sparsevec`.
@@ -124,17 +190,27 @@ impl<'fc> Call<'fc> {
 }
 
 /// `vector` and `halfvec` share one shape: i16 dimensions, i16 unused, the elements.
-fn dense<T: bytemuck::Pod>(elements: &[T]) -> pg_sys::Datum {
-    let bytes = std::mem::size_of_val(elements);
-    // SAFETY: palloc returns room for so many bytes or raises an error; all of them are written.
+#[inline]
+fn dense<T: bytemuck::Pod>(
+    dims: usize,
+    fill: impl FnOnce(&mut [T]) -> Result<(), ValueError>,
+) -> Return {
+    vector::check_dims(dims)?;
+    let size = HEADER + 4 + dims * size_of::<T>();
+    let pointer = palloc_zeroed(size)?;
+    // SAFETY: so many bytes are there, zeroed and aligned to 8; the elements begin at 8.
     unsafe {
-        let size = HEADER + 4 + bytes;
-        let pointer = pg_sys::palloc(size).cast::<u8>();
         pgrx::varlena::set_varsize_4b(pointer.cast(), size as i32);
-        let dims = elements.len() as i16;
-        pointer.add(HEADER).cast::<[i16; 2]>().write([dims, 0]);
-        let to = pointer.add(HEADER + 4);
-        std::ptr::copy_nonoverlapping(elements.as_ptr().cast::<u8>(), to, bytes);
-        pg_sys::Datum::from(pointer)
+        pointer.add(HEADER).cast::<i16>().write(dims as i16);
+        let elements = pointer.add(HEADER + 4).cast::<T>();
+        fill(std::slice::from_raw_parts_mut(elements, dims))?;
+    }
+    Ok(pg_sys::Datum::from(pointer))
+}
+
+fn copy_of<T: Copy>(elements: &[T]) -> impl FnOnce(&mut [T]) -> Result<(), ValueError> {
+    |out| {
+        out.copy_from_slice(elements);
+        Ok(())
     }
 }

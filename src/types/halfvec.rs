@@ -8,9 +8,8 @@ use crate::sql_functions;
 sql_functions! {
     halfvec_in => |call| call.return_halfvec(&halfvec::parse(call.cstring(0), call.typmod(2))?);
     halfvec_out => |call| {
-        let mut text = Vec::new();
-        halfvec::print(call.halfvec(0)?, &mut text)?;
-        call.return_cstring(&text)
+        let v = call.halfvec(0)?;
+        call.build_cstring(halfvec::print_room(v.len()), |out| halfvec::print_into(v, out))
     };
     halfvec_typmod_in => |call| call.return_int4(halfvec::typmod_in(&call.modifiers(0))?);
     halfvec_recv => |call| {

@@ -9,9 +9,8 @@ sql_functions! {
         call.return_sparsevec(sparsevec::parse(call.cstring(0), call.typmod(2))?.as_ref())
     };
     sparsevec_out => |call| {
-        let mut text = Vec::new();
-        sparsevec::print(call.sparsevec(0)?, &mut text)?;
-        call.return_cstring(&text)
+        let v = call.sparsevec(0)?;
+        call.build_cstring(sparsevec::print_room(v.indices.len()), |out| sparsevec::print_into(v, out))
     };
     sparsevec_typmod_in => |call| call.return_int4(sparsevec::typmod_in(&call.modifiers(0))?);
     sparsevec_recv => |call| {

@@ -8,9 +8,8 @@ use crate::sql_functions;
 sql_functions! {
     vector_in => |call| call.return_vector(&vector::parse(call.cstring(0), call.typmod(2))?);
     vector_out => |call| {
-        let mut text = Vec::new();
-        vector::print(call.vector(0)?, &mut text)?;
-        call.return_cstring(&text)
+        let v = call.vector(0)?;
+        call.build_cstring(vector::print_room(v.len()), |out| vector::print_into(v, out))
     };
     vector_typmod_in => |call| call.return_int4(vector::typmod_in(&call.modifiers(0))?);
     vector_recv => |call| {

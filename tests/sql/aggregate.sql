@@ -18,6 +18,10 @@ sum(v) FROM unnest(ARRAY['[1,2,3]'::vector, '[3,5,7]']) v
 sum(v) FROM unnest(ARRAY['[1,2,3]'::vector, '[3,5,7]', NULL]) v
 sum(v) FROM unnest(ARRAY[]::vector[]) v
 sum(v) FROM unnest(ARRAY['[1,2]'::vector, '[3]']) v
+string_agg(a::text, ' ' ORDER BY n) FROM (SELECT n, sum(v) OVER (ORDER BY n) AS a FROM unnest(ARRAY['[1]'::vector, '[2]', '[6]']) WITH ORDINALITY x(v, n)) w
+string_agg(a::text, ' ' ORDER BY n) FROM (SELECT n, sum(v) OVER (ORDER BY n ROWS 1 PRECEDING) AS a FROM unnest(ARRAY['[1]'::vector, '[2]', '[6]']) WITH ORDINALITY x(v, n)) w
+sum(v + v)::text || ' ' || sum(v)::text FROM unnest(ARRAY['[1]'::vector, '[2]', '[6]']) v
+sum(v ORDER BY v DESC)::text || ' ' || string_agg(v::text, ' ' ORDER BY v) FROM (SELECT '[1]'::vector AS v UNION ALL SELECT '[2]') x
 sum(v) FROM unnest(ARRAY['[3e38]'::vector, '[3e38]']) v
 pg_typeof(avg(v)) || ' ' || pg_typeof(sum(v)) FROM unnest(ARRAY['[1]'::vector]) v
 min(v::text) || max(v::text) FROM unnest(ARRAY['[1]'::vector, '[2]']) v
@@ -68,6 +72,10 @@ sum(v) FROM unnest(ARRAY['[1,2,3]'::halfvec, '[3,5,7]']) v
 sum(v) FROM unnest(ARRAY['[1,2,3]'::halfvec, '[3,5,7]', NULL]) v
 sum(v) FROM unnest(ARRAY[]::halfvec[]) v
 sum(v) FROM unnest(ARRAY['[1,2]'::halfvec, '[3]']) v
+string_agg(a::text, ' ' ORDER BY n) FROM (SELECT n, sum(v) OVER (ORDER BY n) AS a FROM unnest(ARRAY['[1]'::halfvec, '[2]', '[6]']) WITH ORDINALITY x(v, n)) w
+string_agg(a::text, ' ' ORDER BY n) FROM (SELECT n, sum(v) OVER (ORDER BY n ROWS 1 PRECEDING) AS a FROM unnest(ARRAY['[1]'::halfvec, '[2]', '[6]']) WITH ORDINALITY x(v, n)) w
+sum(v + v)::text || ' ' || sum(v)::text FROM unnest(ARRAY['[1]'::halfvec, '[2]', '[6]']) v
+sum(v ORDER BY v DESC)::text || ' ' || string_agg(v::text, ' ' ORDER BY v) FROM (SELECT '[1]'::halfvec AS v UNION ALL SELECT '[2]') x
 sum(v) FROM unnest(ARRAY['[65504]'::halfvec, '[65504]']) v
 pg_typeof(avg(v)) || ' ' || pg_typeof(sum(v)) FROM unnest(ARRAY['[1]'::halfvec]) v
 min(v::text) || max(v::text) FROM unnest(ARRAY['[1]'::halfvec, '[2]']) v
@@ -108,6 +116,13 @@ CREATE TABLE t (g int, v vector(3), h halfvec(3));
 INSERT INTO t SELECT i % 3, ARRAY[i, -i, 1], ARRAY[(i % 10 = 0)::int, -(i % 20 = 0)::int, 0.5 * (i % 30 = 0)::int] FROM generate_series(1, 9000) i;
 INSERT INTO t VALUES (0, NULL, NULL);
 ANALYZE t;
+-- The state of sum is changed in place: the rows that it began with stay as they are.
+CREATE TABLE kept (g int, v vector(3), h halfvec(3));
+INSERT INTO kept VALUES (1, '[1,2,3]', '[1,2,3]'), (1, '[3,4,5]', '[3,4,5]'), (2, '[0,0,1]', '[0,0,1]');
+SELECT g, sum(v), sum(h) FROM kept GROUP BY g ORDER BY g;
+SELECT sum(v), sum(h) FROM kept;
+SELECT g, v, h, sum(v) OVER w, sum(h) OVER w FROM kept WINDOW w AS (PARTITION BY g) ORDER BY v;
+TABLE kept;
 SELECT avg(v), sum(v), avg(h), sum(h) FROM t WHERE g = 1;
 SET parallel_setup_cost = 0;
 SET parallel_tuple_cost = 0;

@@ -81,16 +81,14 @@ const LEVEL_VARIABLE: &str = "PGNEAR_SIMD";
 ///
 /// `PGNEAR_SIMD` overrides the CPU's best level; where it can't be honoured, the best level is
 /// used and [`try_kernels`] tells why.
+#[inline]
 pub fn kernels() -> &'static Kernels {
-    match &chosen().0 {
-        Ok(table) => table,
-        Err(_) => chosen().1,
-    }
+    chosen().used
 }
 
 /// As [`kernels`], or the error where `PGNEAR_SIMD` names an unknown or unsupported level.
 pub fn try_kernels() -> Result<&'static Kernels, LevelError> {
-    chosen().0.clone()
+    chosen().asked.clone()
 }
 
 /// The kernels of one level, `None` where this CPU lacks it.
@@ -118,9 +116,13 @@ impl std::fmt::Debug for Kernels {
     }
 }
 
-type Choice = (Result<&'static Kernels, LevelError>, &'static Kernels);
+struct Choice {
+    asked: Result<&'static Kernels, LevelError>,
+    /// What was asked for, or the best level as the fallback.
+    used: &'static Kernels,
+}
 
-/// What was asked for, and the best level as the fallback.
+#[inline]
 fn chosen() -> &'static Choice {
     static CHOICE: OnceLock<Choice> = OnceLock::new();
     CHOICE.get_or_init(|| {
@@ -129,7 +131,8 @@ fn chosen() -> &'static Choice {
             None => Ok(best),
             Some(name) => named(&name.to_string_lossy()),
         };
-        (asked, best)
+        let used = *asked.as_ref().unwrap_or(&best);
+        Choice { asked, used }
     })
 }
 

@@ -3,6 +3,7 @@
 use crate::error::{self, ValueError};
 
 /// Checks that two bit strings are equally long; lengths in bits.
+#[inline(always)]
 pub fn check_same_lengths(a: u32, b: u32) -> Result<(), ValueError> {
     if a == b {
         Ok(())

@@ -2,11 +2,11 @@
 
 use std::cmp::Ordering;
 
-use pgnear_kernels::kernels;
+use pgnear_kernels::{Element as _, kernels};
 
 use crate::error::{self, ValueError};
 use crate::hash::{self, Hasher};
-use crate::print::{self, MAX_F32_LEN};
+use crate::print::{self, MAX_F32_LEN, ROOM};
 use crate::text::Scanner;
 use crate::wire::Message;
 use crate::{MAX_DIMS, memory};
@@ -26,6 +26,15 @@ pub trait Element: pgnear_kernels::Element + bytemuck::Pod + PartialOrd {
     fn is_finite(self) -> bool;
     /// An infinity.
     fn is_infinite(self) -> bool;
+
+    /// Zero of either sign.
+    fn is_zero(self) -> bool;
+    /// `op` of each element in f32, rounded: for f16 once, since f32 has more than twice its digits.
+    fn map(v: &[Self], out: &mut [Self], op: impl Fn(f32) -> f32);
+    /// As [`Element::map`], of two operands.
+    fn zip(a: &[Self], b: &[Self], out: &mut [Self], op: impl Fn(f32, f32) -> f32);
+    /// Adds `b` to `a`, rounded as [`Element::map`] does.
+    fn add_assign(a: &mut [Self], b: &[Self]);
 
     #[doc(hidden)]
     fn read(message: &mut Message<'_>) -> Result<Self, ValueError>;
@@ -48,6 +57,24 @@ impl Element for f32 {
     }
     fn is_infinite(self) -> bool {
         f32::is_infinite(self)
+    }
+    fn is_zero(self) -> bool {
+        self == 0.0
+    }
+    fn map(v: &[f32], out: &mut [f32], op: impl Fn(f32) -> f32) {
+        for (out, &x) in out.iter_mut().zip(v) {
+            *out = op(x);
+        }
+    }
+    fn zip(a: &[f32], b: &[f32], out: &mut [f32], op: impl Fn(f32, f32) -> f32) {
+        for ((out, &x), &y) in out.iter_mut().zip(a).zip(b) {
+            *out = op(x, y);
+        }
+    }
+    fn add_assign(a: &mut [f32], b: &[f32]) {
+        for (a, &b) in a.iter_mut().zip(b) {
+            *a += b;
+        }
     }
     fn read(message: &mut Message<'_>) -> Result<f32, ValueError> {
         message.f32()
@@ -73,6 +100,43 @@ impl Element for half::f16 {
     fn is_infinite(self) -> bool {
         half::f16::is_infinite(self)
     }
+    fn is_zero(self) -> bool {
+        self.to_bits() & 0x7fff == 0
+    }
+    fn map(v: &[half::f16], out: &mut [half::f16], op: impl Fn(f32) -> f32) {
+        let mut buffer = [0.0; CHUNK];
+        for (v, out) in v.chunks(CHUNK).zip(out.chunks_mut(CHUNK)) {
+            let buffer = &mut buffer[..v.len()];
+            Self::widen(kernels(), v, buffer);
+            buffer.iter_mut().for_each(|x| *x = op(*x));
+            Self::narrow(kernels(), buffer, out);
+        }
+    }
+    fn zip(a: &[half::f16], b: &[half::f16], out: &mut [half::f16], op: impl Fn(f32, f32) -> f32) {
+        let (mut left, mut right) = ([0.0; CHUNK], [0.0; CHUNK]);
+        let operands = a.chunks(CHUNK).zip(b.chunks(CHUNK));
+        for ((a, b), out) in operands.zip(out.chunks_mut(CHUNK)) {
+            let (left, right) = (&mut left[..a.len()], &mut right[..a.len()]);
+            Self::widen(kernels(), a, left);
+            Self::widen(kernels(), b, right);
+            for (x, &y) in left.iter_mut().zip(right.iter()) {
+                *x = op(*x, y);
+            }
+            Self::narrow(kernels(), left, out);
+        }
+    }
+    fn add_assign(a: &mut [half::f16], b: &[half::f16]) {
+        let (mut left, mut right) = ([0.0; CHUNK], [0.0; CHUNK]);
+        for (a, b) in a.chunks_mut(CHUNK).zip(b.chunks(CHUNK)) {
+            let (left, right) = (&mut left[..a.len()], &mut right[..a.len()]);
+            Self::widen(kernels(), a, left);
+            Self::widen(kernels(), b, right);
+            for (x, &y) in left.iter_mut().zip(right.iter()) {
+                *x += y;
+            }
+            Self::narrow(kernels(), left, a);
+        }
+    }
     fn read(message: &mut Message<'_>) -> Result<half::f16, ValueError> {
         message.u16().map(half::f16::from_bits)
     }
@@ -86,6 +150,7 @@ const HEADER: usize = 4;
 
 // Checks
 
+#[inline]
 pub(crate) fn check_dims<E: Element>(dims: usize) -> Result<(), ValueError> {
     if dims < 1 {
         Err(error::no_dimensions(E::TYPE_NAME))
@@ -104,6 +169,7 @@ pub(crate) fn check_typmod(dims: usize, typmod: i32) -> Result<(), ValueError> {
     }
 }
 
+#[inline(always)]
 pub(crate) fn check_same_dims<E: Element>(a: &[E], b: &[E]) -> Result<(), ValueError> {
     if a.len() == b.len() {
         Ok(())
@@ -185,16 +251,25 @@ pub(crate) fn parse<E: Element>(text: &[u8], typmod: i32) -> Result<Vec<E>, Valu
 }
 
 pub(crate) fn print<E: Element>(v: &[E], out: &mut Vec<u8>) -> Result<(), ValueError> {
-    memory::reserve(out, v.len() * (MAX_F32_LEN + 1) + 2)?;
-    out.push(b'[');
+    print::append(out, print_room(v.len()), |out| print_into(v, out))
+}
+
+pub(crate) fn print_room(dims: usize) -> usize {
+    dims * (MAX_F32_LEN + 1) + 2 + ROOM
+}
+
+pub(crate) fn print_into<E: Element>(v: &[E], out: &mut [u8]) -> usize {
+    out[0] = b'[';
+    let mut at = 1;
     for (i, &x) in v.iter().enumerate() {
         if i > 0 {
-            out.push(b',');
+            out[at] = b',';
+            at += 1;
         }
-        print::push_f32(x.to_f32(), out);
+        at = print::put_f32(x.to_f32(), out, at);
     }
-    out.push(b']');
-    Ok(())
+    out[at] = b']';
+    at + 1
 }
 
 // Wire
@@ -234,6 +309,7 @@ pub(crate) fn payload_len<E: Element>(dims: usize) -> usize {
     HEADER + dims * size_of::<E>()
 }
 
+#[inline(always)]
 pub(crate) fn view<E: Element>(payload: &[u8]) -> Result<&[E], ValueError> {
     let corrupted = || error::corrupted(E::TYPE_NAME);
     let (header, elements) = payload
@@ -317,97 +393,83 @@ pub(crate) fn to_f32s<E: Element>(v: &[E]) -> Result<Vec<f32>, ValueError> {
 
 // Arithmetic
 
-/// Applies `op` in f32 and rounds. For f16 that rounds once: f32 has more than twice its digits.
-fn map<E: Element>(v: &[E], op: impl Fn(f32) -> f32) -> Result<Vec<E>, ValueError> {
-    let mut result = zeros(v.len())?;
-    let mut buffer = [0.0; CHUNK];
-    for (v, result) in v.chunks(CHUNK).zip(result.chunks_mut(CHUNK)) {
-        let buffer = &mut buffer[..v.len()];
-        E::widen(kernels(), v, buffer);
-        buffer.iter_mut().for_each(|x| *x = op(*x));
-        E::narrow(kernels(), buffer, result);
-    }
-    Ok(result)
-}
-
-/// As [`map`], for two operands.
-fn zip<E: Element>(a: &[E], b: &[E], op: impl Fn(f32, f32) -> f32) -> Result<Vec<E>, ValueError> {
-    check_same_dims(a, b)?;
-    let mut result = zeros(a.len())?;
-    let (mut left, mut right) = ([0.0; CHUNK], [0.0; CHUNK]);
-    for ((a, b), result) in a
-        .chunks(CHUNK)
-        .zip(b.chunks(CHUNK))
-        .zip(result.chunks_mut(CHUNK))
-    {
-        let (left, right) = (&mut left[..a.len()], &mut right[..a.len()]);
-        E::widen(kernels(), a, left);
-        E::widen(kernels(), b, right);
-        for (x, &y) in left.iter_mut().zip(right.iter()) {
-            *x = op(*x, y);
-        }
-        E::narrow(kernels(), left, result);
-    }
-    Ok(result)
-}
-
 fn check_overflow<E: Element>(v: &[E]) -> Result<(), ValueError> {
-    if v.iter().any(|x| x.is_infinite()) {
+    // Without a way out of the loop it is done several elements at a time.
+    if v.iter().fold(false, |found, x| found | x.is_infinite()) {
         Err(error::overflow())
     } else {
         Ok(())
     }
 }
 
-/// Checks products; `zero_expected` says of a position whether a factor is zero there.
-fn check_range<E: Element>(
-    v: &[E],
-    zero_expected: impl Fn(usize) -> bool,
+/// The error of the first product that is infinite, or zero though no factor was.
+fn check_products<E: Element>(
+    products: &[E],
+    factors: impl Fn(usize) -> bool,
 ) -> Result<(), ValueError> {
-    for (i, &x) in v.iter().enumerate() {
+    for (i, &x) in products.iter().enumerate() {
         if x.is_infinite() {
             return Err(error::overflow());
         }
-        if x == E::ZERO && !zero_expected(i) {
+        if x.is_zero() && !factors(i) {
             return Err(error::underflow());
         }
     }
     Ok(())
 }
 
-pub(crate) fn add<E: Element>(a: &[E], b: &[E]) -> Result<Vec<E>, ValueError> {
-    let result = zip(a, b, |x, y| x + y)?;
-    check_overflow(&result)?;
-    Ok(result)
+pub(crate) fn add_into<E: Element>(a: &[E], b: &[E], out: &mut [E]) -> Result<(), ValueError> {
+    check_same_dims(a, b)?;
+    E::zip(a, b, out, |x, y| x + y);
+    check_overflow(out)
 }
 
-pub(crate) fn sub<E: Element>(a: &[E], b: &[E]) -> Result<Vec<E>, ValueError> {
-    let result = zip(a, b, |x, y| x - y)?;
-    check_overflow(&result)?;
-    Ok(result)
+pub(crate) fn add_assign<E: Element>(a: &mut [E], b: &[E]) -> Result<(), ValueError> {
+    check_same_dims(a, b)?;
+    E::add_assign(a, b);
+    check_overflow(a)
 }
 
-pub(crate) fn mul<E: Element>(a: &[E], b: &[E]) -> Result<Vec<E>, ValueError> {
-    let result = zip(a, b, |x, y| x * y)?;
-    check_range(&result, |i| a[i] == E::ZERO || b[i] == E::ZERO)?;
-    Ok(result)
+pub(crate) fn sub_into<E: Element>(a: &[E], b: &[E], out: &mut [E]) -> Result<(), ValueError> {
+    check_same_dims(a, b)?;
+    E::zip(a, b, out, |x, y| x - y);
+    check_overflow(out)
 }
 
-pub(crate) fn scale<E: Element>(v: &[E], factor: f64) -> Result<Vec<E>, ValueError> {
+pub(crate) fn mul_into<E: Element>(a: &[E], b: &[E], out: &mut [E]) -> Result<(), ValueError> {
+    check_same_dims(a, b)?;
+    E::zip(a, b, out, |x, y| x * y);
+    let mut suspect = false;
+    for ((x, a), b) in out.iter().zip(a).zip(b) {
+        suspect |= x.is_infinite() | (x.is_zero() & !a.is_zero() & !b.is_zero());
+    }
+    if suspect {
+        check_products(out, |i| a[i].is_zero() || b[i].is_zero())?;
+    }
+    Ok(())
+}
+
+pub(crate) fn scale_into<E: Element>(
+    v: &[E],
+    factor: f64,
+    out: &mut [E],
+) -> Result<(), ValueError> {
     check_scalar::<E>(factor)?;
-    let result = map(v, |x| (f64::from(x) * factor) as f32)?;
-    check_range(&result, |i| v[i] == E::ZERO || factor == 0.0)?;
-    Ok(result)
+    E::map(v, out, |x| (f64::from(x) * factor) as f32);
+    check_products(out, |i| v[i].is_zero() || factor == 0.0)
 }
 
-pub(crate) fn divide<E: Element>(v: &[E], divisor: f64) -> Result<Vec<E>, ValueError> {
+pub(crate) fn divide_into<E: Element>(
+    v: &[E],
+    divisor: f64,
+    out: &mut [E],
+) -> Result<(), ValueError> {
     check_scalar::<E>(divisor)?;
     if divisor == 0.0 {
         return Err(error::division_by_zero());
     }
-    let result = map(v, |x| (f64::from(x) / divisor) as f32)?;
-    check_range(&result, |i| v[i] == E::ZERO)?;
-    Ok(result)
+    E::map(v, out, |x| (f64::from(x) / divisor) as f32);
+    check_products(out, |i| v[i].is_zero())
 }
 
 fn check_scalar<E: Element>(x: f64) -> Result<(), ValueError> {
@@ -439,14 +501,14 @@ pub(crate) fn subvector<E: Element>(v: &[E], start: i32, count: i32) -> Result<&
     Ok(&v[from as usize - 1..to as usize - 1])
 }
 
-pub(crate) fn normalize<E: Element>(v: &[E]) -> Result<Vec<E>, ValueError> {
+pub(crate) fn normalize_into<E: Element>(v: &[E], out: &mut [E]) -> Result<(), ValueError> {
     let norm = pgnear_kernels::exact::norm(v);
     if norm > 0.0 {
-        let result = map(v, |x| (f64::from(x) / norm) as f32)?;
-        check_overflow(&result)?;
-        Ok(result)
+        E::map(v, out, |x| (f64::from(x) / norm) as f32);
+        check_overflow(out)
     } else {
-        zeros(v.len())
+        out.fill(E::ZERO);
+        Ok(())
     }
 }
 
@@ -466,13 +528,23 @@ pub(crate) fn get<E: Element>(v: &[E], index: i32) -> Option<f32> {
 
 // Order
 
+/// Elements that are compared at once.
+const PIECE: usize = 16;
+
 pub(crate) fn cmp<E: Element>(a: &[E], b: &[E]) -> Ordering {
-    for (x, y) in a.iter().zip(b) {
-        if x < y {
-            return Ordering::Less;
+    // Equal pieces are passed over without looking at the elements one by one.
+    for (a, b) in a.chunks(PIECE).zip(b.chunks(PIECE)) {
+        let pairs = || a.iter().zip(b);
+        if !pairs().fold(false, |differ, (x, y)| differ | (x != y)) {
+            continue;
         }
-        if x > y {
-            return Ordering::Greater;
+        for (x, y) in pairs() {
+            if x < y {
+                return Ordering::Less;
+            }
+            if x > y {
+                return Ordering::Greater;
+            }
         }
     }
     a.len().cmp(&b.len())

@@ -106,6 +106,7 @@ impl std::error::Error for ValueError {}
 // Dimensions
 
 /// Two operands whose dimensions must agree.
+#[cold]
 pub fn different_dimensions(type_name: &str, a: usize, b: usize) -> ValueError {
     ValueError::new(
         Code::DataException,
@@ -122,6 +123,7 @@ pub fn expected_dimensions(expected: i32, dims: usize) -> ValueError {
 }
 
 /// A value without elements.
+#[cold]
 pub fn no_dimensions(type_name: &str) -> ValueError {
     ValueError::new(
         Code::DataException,
@@ -130,6 +132,7 @@ pub fn no_dimensions(type_name: &str) -> ValueError {
 }
 
 /// A value with more dimensions than its type allows.
+#[cold]
 pub fn too_many_dimensions(type_name: &str, limit: usize) -> ValueError {
     ValueError::new(
         Code::ProgramLimitExceeded,
@@ -138,6 +141,7 @@ pub fn too_many_dimensions(type_name: &str, limit: usize) -> ValueError {
 }
 
 /// Two bit strings of different length.
+#[cold]
 pub fn different_bit_lengths(a: u32, b: u32) -> ValueError {
     ValueError::new(
         Code::DataException,
@@ -162,12 +166,14 @@ pub(crate) fn infinite(type_name: &str) -> ValueError {
 }
 
 /// An arithmetic result too large for its type; the message of the built-in floats.
+#[cold]
 pub fn overflow() -> ValueError {
     ValueError::new(Code::NumericValueOutOfRange, "value out of range: overflow")
 }
 
 /// A product or quotient that became zero though no operand was; the message of the built-in
 /// floats.
+#[cold]
 pub fn underflow() -> ValueError {
     ValueError::new(
         Code::NumericValueOutOfRange,
@@ -352,6 +358,7 @@ pub(crate) fn sparse_zero_on_wire() -> ValueError {
 // Storage and memory
 
 /// Stored bytes that no value of the type can have.
+#[cold]
 pub(crate) fn corrupted(type_name: &str) -> ValueError {
     ValueError::new(
         Code::DataCorrupted,
@@ -360,6 +367,7 @@ pub(crate) fn corrupted(type_name: &str) -> ValueError {
 }
 
 /// An allocation that failed.
+#[cold]
 pub fn out_of_memory() -> ValueError {
     ValueError::new(Code::OutOfMemory, "out of memory")
 }

@@ -25,6 +25,16 @@ pub fn print(v: &[f16], out: &mut Vec<u8>) -> Result<(), ValueError> {
     dense::print(v, out)
 }
 
+/// The bytes that [`print_into`] needs for so many elements.
+pub fn print_room(dims: usize) -> usize {
+    dense::print_room(dims)
+}
+
+/// Writes the text form into `out`, which has [`print_room`], and returns its length.
+pub fn print_into(v: &[f16], out: &mut [u8]) -> usize {
+    dense::print_into(v, out)
+}
+
 /// Reads a whole message of the binary protocol; a `typmod` other than -1 asks for that many
 /// dimensions.
 pub fn from_wire(message: &[u8], typmod: i32) -> Result<Vec<f16>, ValueError> {
@@ -38,6 +48,7 @@ pub fn to_wire(v: &[f16], out: &mut Vec<u8>) -> Result<(), ValueError> {
 
 /// The elements of a stored payload, which must be aligned to 2 bytes. Bytes that are not
 /// such a payload are an error, never a panic.
+#[inline(always)]
 pub fn view(payload: &[u8]) -> Result<&[f16], ValueError> {
     dense::view(payload)
 }
@@ -53,6 +64,7 @@ pub fn write_payload(v: &[f16], out: &mut [u8]) -> Result<(), ValueError> {
 }
 
 /// Checks that the type can have so many dimensions.
+#[inline]
 pub fn check_dims(dims: usize) -> Result<(), ValueError> {
     dense::check_dims::<f16>(dims)
 }
@@ -63,6 +75,7 @@ pub fn check_typmod(dims: usize, typmod: i32) -> Result<(), ValueError> {
 }
 
 /// Checks that two operands have the same dimensions.
+#[inline(always)]
 pub fn check_same_dims(a: &[f16], b: &[f16]) -> Result<(), ValueError> {
     dense::check_same_dims(a, b)
 }
@@ -102,31 +115,36 @@ pub fn to_f32s(v: &[f16]) -> Result<Vec<f32>, ValueError> {
     dense::to_f32s(v)
 }
 
-/// `a + b`; too large a sum is an error.
-pub fn add(a: &[f16], b: &[f16]) -> Result<Vec<f16>, ValueError> {
-    dense::add(a, b)
+/// `out = a + b`, of one length; too large a sum is an error.
+pub fn add_into(a: &[f16], b: &[f16], out: &mut [f16]) -> Result<(), ValueError> {
+    dense::add_into(a, b, out)
 }
 
-/// `a - b`; too large a difference is an error.
-pub fn sub(a: &[f16], b: &[f16]) -> Result<Vec<f16>, ValueError> {
-    dense::sub(a, b)
+/// `a += b`; errors as for [`add_into`], which leave `a` changed.
+pub fn add_assign(a: &mut [f16], b: &[f16]) -> Result<(), ValueError> {
+    dense::add_assign(a, b)
 }
 
-/// `a * b`, element by element; too large a product is an error, and so is one that became
+/// `out = a - b`, of one length; too large a difference is an error.
+pub fn sub_into(a: &[f16], b: &[f16], out: &mut [f16]) -> Result<(), ValueError> {
+    dense::sub_into(a, b, out)
+}
+
+/// `out = a * b`, element by element; too large a product is an error, and so is one that became
 /// zero though no factor was.
-pub fn mul(a: &[f16], b: &[f16]) -> Result<Vec<f16>, ValueError> {
-    dense::mul(a, b)
+pub fn mul_into(a: &[f16], b: &[f16], out: &mut [f16]) -> Result<(), ValueError> {
+    dense::mul_into(a, b, out)
 }
 
-/// `v * factor`, in f64 and then rounded; errors as for [`mul`], and for a factor that is not
+/// `out = v * factor`, in f64 and then rounded; errors as for [`mul_into`], and for a factor that is not
 /// finite.
-pub fn scale(v: &[f16], factor: f64) -> Result<Vec<f16>, ValueError> {
-    dense::scale(v, factor)
+pub fn scale_into(v: &[f16], factor: f64, out: &mut [f16]) -> Result<(), ValueError> {
+    dense::scale_into(v, factor, out)
 }
 
-/// `v / divisor`, in f64 and then rounded; errors as for [`scale`], and for a divisor of zero.
-pub fn divide(v: &[f16], divisor: f64) -> Result<Vec<f16>, ValueError> {
-    dense::divide(v, divisor)
+/// `out = v / divisor`, in f64 and then rounded; errors as for [`scale_into`], and for a divisor of zero.
+pub fn divide_into(v: &[f16], divisor: f64, out: &mut [f16]) -> Result<(), ValueError> {
+    dense::divide_into(v, divisor, out)
 }
 
 /// `a || b`
@@ -140,9 +158,9 @@ pub fn subvector(v: &[f16], start: i32, count: i32) -> Result<&[f16], ValueError
     dense::subvector(v, start, count)
 }
 
-/// `v` divided by its L2 norm; the zero vector stays as it is.
-pub fn normalize(v: &[f16]) -> Result<Vec<f16>, ValueError> {
-    dense::normalize(v)
+/// `out = v` divided by its L2 norm; the zero vector stays as it is.
+pub fn normalize_into(v: &[f16], out: &mut [f16]) -> Result<(), ValueError> {
+    dense::normalize_into(v, out)
 }
 
 /// One bit an element, set where it is positive; packed from the most significant bit on, the

@@ -18,17 +18,31 @@ pub(crate) const MAX_I32_LEN: usize = 11;
 /// Appends `x` as `float4out` prints it: fixed point where the decimal exponent is in -4..6,
 /// else with an exponent of at least two digits. Fails when memory does.
 pub fn print_f32(x: f32, out: &mut Vec<u8>) -> Result<(), ValueError> {
-    memory::reserve(out, F32_ROOM)?;
-    push_f32(x, out);
+    append(out, ROOM, |out| put_f32(x, out, 0))
+}
+
+/// Appends what `print` writes into `room` zeroed bytes; it says how many it wrote.
+pub(crate) fn append(
+    out: &mut Vec<u8>,
+    room: usize,
+    print: impl FnOnce(&mut [u8]) -> usize,
+) -> Result<(), ValueError> {
+    memory::reserve(out, room)?;
+    let start = out.len();
+    out.resize(start + room, 0);
+    let written = print(&mut out[start..]);
+    out.truncate(start + written);
     Ok(())
 }
 
-/// Bytes to reserve for each number that [`push_f32`] appends: a whole word more than the text.
-pub(crate) const F32_ROOM: usize = 16;
-
-/// [`print_f32`] into room that the caller has reserved: [`F32_ROOM`].
-pub(crate) fn push_f32(x: f32, out: &mut Vec<u8>) {
-    let mut buffer = [0u8; ROOM];
+/// [`print_f32`] into `out` from `at` on, where there is room for [`ROOM`] bytes; returns the end of
+/// the text. What lies behind it is overwritten, too.
+#[inline]
+pub(crate) fn put_f32(x: f32, out: &mut [u8], at: usize) -> usize {
+    let start = at;
+    let Some(buffer) = out[start..].first_chunk_mut::<ROOM>() else {
+        unreachable!("whoever prints has made room");
+    };
     let mut at = 0;
     if !x.is_finite() {
         let text: &[u8] = if x.is_nan() {
@@ -38,8 +52,8 @@ pub(crate) fn push_f32(x: f32, out: &mut Vec<u8>) {
         } else {
             b"-Infinity"
         };
-        out.extend_from_slice(text);
-        return;
+        buffer[..text.len()].copy_from_slice(text);
+        return start + text.len();
     }
     if x.is_sign_negative() {
         buffer[0] = b'-';
@@ -49,16 +63,13 @@ pub(crate) fn push_f32(x: f32, out: &mut Vec<u8>) {
         buffer[at] = b'0';
         at += 1;
     } else {
-        at += lay_out(shortest(x.to_bits() & 0x7fff_ffff), &mut buffer, at);
+        at += lay_out(shortest(x.to_bits() & 0x7fff_ffff), buffer, at);
     }
-    // A copy of one size is two moves; of the text's own it would be a call.
-    let end = out.len() + at;
-    out.extend_from_slice(&buffer[..F32_ROOM]);
-    out.truncate(end);
+    start + at
 }
 
-/// Appends `value` in decimal into room that the caller has reserved.
-pub(crate) fn push_i32(value: i32, out: &mut Vec<u8>) {
+/// Writes `value` in decimal into `out` from `at` on; returns the end of the text.
+pub(crate) fn put_i32(value: i32, out: &mut [u8], start: usize) -> usize {
     let mut buffer = [0u8; MAX_I32_LEN];
     let mut at = MAX_I32_LEN;
     let mut rest = value.unsigned_abs();
@@ -74,7 +85,9 @@ pub(crate) fn push_i32(value: i32, out: &mut Vec<u8>) {
         at -= 1;
         buffer[at] = b'-';
     }
-    out.extend_from_slice(&buffer[at..]);
+    let end = start + MAX_I32_LEN - at;
+    out[start..end].copy_from_slice(&buffer[at..]);
+    end
 }
 
 /// `digits * 10^exponent`
@@ -150,7 +163,7 @@ fn scaled(power: u64, factor: u32) -> u32 {
 }
 
 /// The longest text, and what copies of one size write behind it.
-const ROOM: usize = 40;
+pub(crate) const ROOM: usize = 40;
 /// Digits that a decimal has at most, rounded up to a whole word.
 const DIGITS: usize = 16;
 
@@ -332,9 +345,9 @@ mod tests {
     #[test]
     fn prints_integers() {
         for x in [0, 7, -1, 10, 1_000_000_000, i32::MAX, i32::MIN] {
-            let mut out = Vec::with_capacity(MAX_I32_LEN);
-            push_i32(x, &mut out);
-            assert_eq!(String::from_utf8(out).unwrap(), x.to_string());
+            let mut out = [0; 1 + MAX_I32_LEN];
+            let end = put_i32(x, &mut out, 1);
+            assert_eq!(str::from_utf8(&out[1..end]).unwrap(), x.to_string());
         }
     }
 }

@@ -2,7 +2,53 @@
 
 use half::f16;
 use pgnear_values::sparsevec::Sparse;
-use pgnear_values::{Code, ValueError, avg, bits, error, halfvec, sparsevec, vector};
+use pgnear_values::{Code, ValueError, avg, bits, error, sparsevec};
+
+/// A type's functions, those that write into a result as ones that return it.
+macro_rules! returning {
+    ($module:ident, $element:ty) => {
+        mod $module {
+            pub use pgnear_values::$module::*;
+            use pgnear_values::{ValueError, f16};
+
+            type Elements = Result<Vec<$element>, ValueError>;
+
+            pub fn add(a: &[$element], b: &[$element]) -> Elements {
+                let mut sum = a.to_vec();
+                let in_place = add_assign(&mut sum, b);
+                let result = filled(a.len(), |out| add_into(a, b, out));
+                assert_eq!(in_place.map(|()| sum), result);
+                result
+            }
+            pub fn sub(a: &[$element], b: &[$element]) -> Elements {
+                filled(a.len(), |out| sub_into(a, b, out))
+            }
+            pub fn mul(a: &[$element], b: &[$element]) -> Elements {
+                filled(a.len(), |out| mul_into(a, b, out))
+            }
+            pub fn scale(v: &[$element], factor: f64) -> Elements {
+                filled(v.len(), |out| scale_into(v, factor, out))
+            }
+            pub fn divide(v: &[$element], divisor: f64) -> Elements {
+                filled(v.len(), |out| divide_into(v, divisor, out))
+            }
+            pub fn normalize(v: &[$element]) -> Elements {
+                filled(v.len(), |out| normalize_into(v, out))
+            }
+            fn filled(
+                dims: usize,
+                fill: impl FnOnce(&mut [$element]) -> Result<(), ValueError>,
+            ) -> Elements {
+                // What was there before must not show through.
+                let mut out = vec![f16::from_f32(7.0).into(); dims];
+                fill(&mut out).map(|()| out)
+            }
+        }
+    };
+}
+
+returning!(vector, f32);
+returning!(halfvec, f16);
 
 fn halves(numbers: &[f32]) -> Vec<f16> {
     numbers.iter().map(|&x| f16::from_f32(x)).collect()

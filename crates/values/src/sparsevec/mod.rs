@@ -15,7 +15,7 @@ pub(crate) use cast::to_dense;
 pub use cast::{from_f32s, from_f64s, from_halfvec, from_i64s, from_vector};
 pub use order::{cmp, hash, hash_extended};
 pub use storage::{payload_len, view, write_payload};
-pub use text::{parse, print};
+pub use text::{parse, print, print_into, print_room};
 pub use wire::{from_wire, to_wire};
 
 /// A value that lies elsewhere, such as in a stored payload.
@@ -79,6 +79,7 @@ pub fn check_typmod(dims: i32, typmod: i32) -> Result<(), ValueError> {
 }
 
 /// Checks that two operands have the same dimensions.
+#[inline(always)]
 pub fn check_same_dims(a: SparseRef<'_>, b: SparseRef<'_>) -> Result<(), ValueError> {
     if a.dims == b.dims {
         Ok(())

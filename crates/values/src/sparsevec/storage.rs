@@ -13,6 +13,7 @@ pub fn payload_len(nnz: usize) -> usize {
 /// The value in a stored payload, which must be aligned to 4 bytes. Bytes that are not such a
 /// payload are an error, never a panic. That the indices ascend is not looked at, since it would
 /// cost a pass: whoever uses one as a position checks it.
+#[inline(always)]
 pub fn view(payload: &[u8]) -> Result<SparseRef<'_>, ValueError> {
     let corrupted = || error::corrupted(TYPE_NAME);
     let (header, elements) = payload

@@ -3,7 +3,7 @@
 use super::{Sparse, SparseRef, TYPE_NAME, check_dims, check_index, check_typmod};
 use crate::dense::check_element;
 use crate::error::{self, ValueError};
-use crate::print::{self, MAX_F32_LEN, MAX_I32_LEN};
+use crate::print::{self, MAX_F32_LEN, MAX_I32_LEN, ROOM};
 use crate::text::Scanner;
 use crate::{SPARSE_MAX_NNZ, memory};
 
@@ -77,20 +77,27 @@ pub fn parse(text: &[u8], typmod: i32) -> Result<Sparse, ValueError> {
 
 /// Appends the text form.
 pub fn print(v: SparseRef<'_>, out: &mut Vec<u8>) -> Result<(), ValueError> {
-    memory::reserve(
-        out,
-        v.indices.len() * (MAX_I32_LEN + MAX_F32_LEN + 2) + MAX_I32_LEN + 3,
-    )?;
-    out.push(b'{');
+    print::append(out, print_room(v.indices.len()), |out| print_into(v, out))
+}
+
+/// The bytes that [`print_into`] needs for so many elements that are not zero.
+pub fn print_room(nnz: usize) -> usize {
+    nnz * (MAX_I32_LEN + MAX_F32_LEN + 2) + MAX_I32_LEN + 3 + ROOM
+}
+
+/// Writes the text form into `out`, which has [`print_room`], and returns its length.
+pub fn print_into(v: SparseRef<'_>, out: &mut [u8]) -> usize {
+    out[0] = b'{';
+    let mut at = 1;
     for (i, (&index, &value)) in v.indices.iter().zip(v.values).enumerate() {
         if i > 0 {
-            out.push(b',');
+            out[at] = b',';
+            at += 1;
         }
-        print::push_i32(index.saturating_add(1), out);
-        out.push(b':');
-        print::push_f32(value, out);
+        at = print::put_i32(index.saturating_add(1), out, at);
+        out[at] = b':';
+        at = print::put_f32(value, out, at + 1);
     }
-    out.extend_from_slice(b"}/");
-    print::push_i32(v.dims, out);
-    Ok(())
+    out[at..at + 2].copy_from_slice(b"}/");
+    print::put_i32(v.dims, out, at + 2)
 }
