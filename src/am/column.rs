@@ -60,7 +60,11 @@ pub fn column_of(
         return Err(value_error(
             Code::InvalidParameterValue,
             "column does not have dimensions",
-            Some("Declare them, as in vector(384), or index an expression such as (embedding::vector(384))."),
+            Some(if element == Element::Sparse {
+                "Declare them, as in sparsevec(30000)."
+            } else {
+                "Declare them, as in vector(384), or index an expression such as (embedding::vector(384))."
+            }),
         )
         .into());
     }

@@ -142,3 +142,23 @@ SELECT * FROM answers;
 INSERT INTO item SELECT 205 + i, v, v, v, NULL FROM generate_series(1, 5) AS i, (SELECT array_fill(2, ARRAY[600])::vector AS v) AS v;
 SELECT * FROM answers;
 DROP TABLE item CASCADE;
+
+-- Sparse vectors of none to 16,000 elements.
+CREATE TABLE item (id int, s sparsevec(1000000), free sparsevec);
+CREATE INDEX item_s ON item USING hnsw (s sparsevec_l2_ops);
+CREATE FUNCTION sparse_of(i int, elements int) RETURNS sparsevec LANGUAGE sql IMMUTABLE AS
+    $$SELECT format('{%s}/1000000', string_agg(format('%s:%s', j, i * j % 7 + 1), ',' ORDER BY j))::sparsevec FROM generate_series(1, elements) AS j$$;
+INSERT INTO item SELECT i, sparse_of(i, 16000 - 500 * i) FROM generate_series(0, 20) AS i;
+INSERT INTO item SELECT 100 + i, format('{%s:1}/1000000', i)::sparsevec FROM generate_series(1, 200) AS i;
+INSERT INTO item VALUES (400, '{}/1000000'), (401, NULL);
+SELECT pg_temp.compare('item', 's <-> ''{7:1}/1000000'''), pg_temp.compare('item', 's <-> sparse_of(3, 14000)');
+UPDATE item SET s = sparse_of(id + 3, 900) WHERE id < 5;
+DELETE FROM item WHERE id BETWEEN 5 AND 150;
+VACUUM item;
+INSERT INTO item SELECT i, sparse_of(i, 2000) FROM generate_series(500, 510) AS i;
+SELECT pg_temp.compare('item', 's <-> ''{7:1}/1000000'''), pg_temp.compare('item', 's <-> sparse_of(3, 14000)');
+REINDEX INDEX item_s;
+SELECT pg_temp.compare('item', 's <-> ''{7:1}/1000000'''), pg_temp.compare('item', 's <-> sparse_of(3, 14000)');
+SELECT * FROM pgnear_index_check('item_s') WHERE NOT harmless;
+CREATE INDEX ON item USING hnsw (free sparsevec_l2_ops);
+DROP TABLE item;
