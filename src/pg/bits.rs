@@ -1,9 +1,7 @@
 //! PostgreSQL's own `bit` type: an i32 count of bits, then the bits, first bit highest.
 
-use pgrx::pg_sys;
-
 use super::fmgr::{Call, Return};
-use super::value::{new_varlena, payload_anywhere};
+use super::value::{payload_anywhere, varlena};
 
 /// A `bit` value: `bytes` holds `len` bits, first bit highest, the rest of the last byte zero.
 #[derive(Clone, Copy)]
@@ -25,14 +23,6 @@ pub fn view(payload: &[u8]) -> Bits<'_> {
     }
 }
 
-/// A new `bit` datum of `len` bits.
-pub fn datum(len: usize, bits: &[u8]) -> pg_sys::Datum {
-    new_varlena(4 + bits.len(), |out| {
-        out[0..4].copy_from_slice(&(len as i32).to_ne_bytes());
-        out[4..].copy_from_slice(bits);
-    })
-}
-
 impl<'fc> Call<'fc> {
     /// Argument `n` of type `bit`.
     #[inline]
@@ -44,6 +34,9 @@ impl<'fc> Call<'fc> {
 
     /// A result of type `bit` of `len` bits.
     pub fn return_bits(self, len: usize, bits: &[u8]) -> Return {
-        Ok(datum(len, bits))
+        varlena(4 + bits.len(), |out| {
+            out[0..4].copy_from_slice(&(len as i32).to_ne_bytes());
+            out[4..].copy_from_slice(bits);
+        })
     }
 }

@@ -3,9 +3,10 @@
 use pgnear_ann::{Error, Tid};
 use pgrx::pg_sys;
 
+use super::error::raise;
 use super::index::AmError;
 use super::memory::Scratch;
-use super::value::{new_varlena, payload};
+use super::value::{payload, varlena};
 
 const LIST: usize = 0;
 const TID: usize = 1;
@@ -101,7 +102,8 @@ impl RowSort {
                 let values = std::slice::from_raw_parts_mut((*input).tts_values, COLUMNS);
                 values[LIST] = pg_sys::Datum::from(list as i32);
                 values[TID] = pg_sys::Datum::from(tid.to_u64() as i64);
-                values[ELEMENTS] = new_varlena(elements.len(), |out| out.copy_from_slice(elements));
+                values[ELEMENTS] = varlena(elements.len(), |out| out.copy_from_slice(elements))
+                    .unwrap_or_else(|error| raise(error));
                 std::slice::from_raw_parts_mut((*input).tts_isnull, COLUMNS).fill(false);
                 pg_sys::ExecStoreVirtualTuple(input);
                 pg_sys::tuplesort_puttupleslot(state, input);

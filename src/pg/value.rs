@@ -59,19 +59,17 @@ pub(super) unsafe fn payload_anywhere<'a>(datum: pg_sys::Datum) -> &'a [u8] {
     }
 }
 
-/// A new varlena in the current memory context, its payload of `bytes` bytes filled by `fill`.
-pub(super) fn new_varlena(bytes: usize, fill: impl FnOnce(&mut [u8])) -> pg_sys::Datum {
-    // SAFETY: palloc0 returns zeroed memory of that size or raises an error; the header is set
-    // before the datum leaves.
+/// A new varlena in the current memory context, its payload of `bytes` zeros filled by `fill`.
+#[inline]
+pub(super) fn varlena(bytes: usize, fill: impl FnOnce(&mut [u8])) -> Return {
+    let size = HEADER + bytes;
+    let pointer = palloc_zeroed(size)?;
+    // SAFETY: so many zeroed bytes are there; the header is set before the datum leaves.
     unsafe {
-        let pointer = pg_sys::palloc0(HEADER + bytes).cast::<pg_sys::varlena>();
-        pgrx::varlena::set_varsize_4b(pointer, (HEADER + bytes) as i32);
-        fill(std::slice::from_raw_parts_mut(
-            pointer.cast::<u8>().add(HEADER),
-            bytes,
-        ));
-        pg_sys::Datum::from(pointer)
+        pgrx::varlena::set_varsize_4b(pointer.cast(), size as i32);
+        fill(std::slice::from_raw_parts_mut(pointer.add(HEADER), bytes));
     }
+    Ok(pg_sys::Datum::from(pointer))
 }
 
 impl<'fc> Call<'fc> {
@@ -170,17 +168,17 @@ impl<'fc> Call<'fc> {
     /// A result of type `sparsevec`.
     pub fn return_sparsevec(self, value: SparseRef<'_>) -> Return {
         let count = value.indices.len();
-        Ok(new_varlena(12 + 8 * count, |out| {
+        varlena(12 + 8 * count, |out| {
             out[0..4].copy_from_slice(&value.dims.to_ne_bytes());
             out[4..8].copy_from_slice(&(count as i32).to_ne_bytes());
             out[12..12 + 4 * count].copy_from_slice(bytemuck::cast_slice(value.indices));
             out[12 + 4 * count..].copy_from_slice(bytemuck::cast_slice(value.values));
-        }))
+        })
     }
 
     /// A result of type `bytea`.
     pub fn return_bytea(self, bytes: &[u8]) -> Return {
-        Ok(new_varlena(bytes.len(), |out| out.copy_from_slice(bytes)))
+        varlena(bytes.len(), |out| out.copy_from_slice(bytes))
     }
 
     /// The argument itself as the result: nothing is copied.

@@ -38,6 +38,9 @@ pub trait Element: pgnear_kernels::Element + bytemuck::Pod + PartialOrd {
 
     #[doc(hidden)]
     fn read(message: &mut Message<'_>) -> Result<Self, ValueError>;
+    /// Of the bytes of a message, read as if they were the machine's.
+    #[doc(hidden)]
+    fn swapped_from_wire(self) -> Self;
     #[doc(hidden)]
     fn write(self, out: &mut Vec<u8>);
 }
@@ -78,6 +81,9 @@ impl Element for f32 {
     }
     fn read(message: &mut Message<'_>) -> Result<f32, ValueError> {
         message.f32()
+    }
+    fn swapped_from_wire(self) -> f32 {
+        f32::from_bits(u32::from_be(self.to_bits()))
     }
     fn write(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.to_be_bytes());
@@ -139,6 +145,9 @@ impl Element for half::f16 {
     }
     fn read(message: &mut Message<'_>) -> Result<half::f16, ValueError> {
         message.u16().map(half::f16::from_bits)
+    }
+    fn swapped_from_wire(self) -> half::f16 {
+        half::f16::from_bits(u16::from_be(self.to_bits()))
     }
     fn write(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.to_be_bytes());
@@ -283,7 +292,21 @@ pub(crate) fn from_wire<E: Element>(message: &[u8], typmod: i32) -> Result<Vec<E
     if unused != 0 {
         return Err(error::unused_not_zero(unused.into()));
     }
-    let mut elements = memory::with_capacity(dims)?;
+    let mut elements: Vec<E> = memory::with_capacity(dims)?;
+    if message.0.len() == dims * size_of::<E>() {
+        elements.resize(dims, E::ZERO);
+        bytemuck::cast_slice_mut(&mut elements).copy_from_slice(message.0);
+        let mut finite = true;
+        for element in &mut elements {
+            *element = element.swapped_from_wire();
+            finite &= element.is_finite();
+        }
+        if finite {
+            return Ok(elements);
+        }
+        elements.clear();
+    }
+    // Something is wrong with it: the first thing that is becomes the error.
     for _ in 0..dims {
         let element = E::read(&mut message)?;
         check_element(E::TYPE_NAME, element.to_f32())?;
@@ -513,12 +536,20 @@ pub(crate) fn normalize_into<E: Element>(v: &[E], out: &mut [E]) -> Result<(), V
 }
 
 pub(crate) fn binary_quantize<E: Element>(v: &[E]) -> Result<Vec<u8>, ValueError> {
-    memory::collect(v.chunks(8).map(|chunk| {
-        chunk
-            .iter()
-            .enumerate()
-            .fold(0, |byte, (i, x)| byte | (u8::from(*x > E::ZERO) << (7 - i)))
-    }))
+    let byte = |eight: &[E; 8]| {
+        (0..8).fold(0, |byte, i| {
+            byte | (u8::from(eight[i] > E::ZERO) << (7 - i))
+        })
+    };
+    let (eights, rest) = v.as_chunks::<8>();
+    let mut bits = memory::with_capacity(v.len().div_ceil(8))?;
+    bits.extend(eights.iter().map(byte));
+    if !rest.is_empty() {
+        let mut last = [E::ZERO; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        bits.push(byte(&last));
+    }
+    Ok(bits)
 }
 
 pub(crate) fn get<E: Element>(v: &[E], index: i32) -> Option<f32> {
