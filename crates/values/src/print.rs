@@ -7,6 +7,8 @@
 //! even. So 33554448 prints as `3.3554448e+07`, not as `3.355445e+07`. That is why the digits
 //! are made here.
 
+use std::hint::select_unpredictable;
+
 use crate::memory;
 use crate::{ValueError, pow10};
 
@@ -127,30 +129,20 @@ fn shortest(bits: u32) -> Decimal {
     let value = scaled(power, middle << shift);
     let upper = scaled(power, right << shift) - 1;
     // All three are 4 * v / 10^k now, odd where they are not exact.
+    // What follows is as good as random: a branch on it would be mispredicted half of the time.
     let s = value / 4;
-    if s >= 10 {
-        let tens = s / 10;
-        let below = lower <= 40 * tens;
-        let above = 40 * tens + 40 <= upper;
-        if below != above {
-            return Decimal {
-                digits: tens + u32::from(above),
-                exponent: k + 1,
-            };
-        }
-    }
-    let below = lower <= 4 * s;
-    let above = 4 * s + 4 <= upper;
-    let up = if below != above {
-        above
-    } else {
-        // Both are inside: the nearer one, the even one of two that are as near.
-        let half = 4 * s + 2;
-        value > half || (value == half && s % 2 == 1)
-    };
+    let tens = s / 10;
+    let (tens_below, tens_above) = (lower <= 40 * tens, 40 * tens + 40 <= upper);
+    let shorter = (s >= 10) & (tens_below != tens_above);
+    let (below, above) = (lower <= 4 * s, 4 * s + 4 <= upper);
+    // Where both are inside: the nearer one, the even one of two that are as near.
+    let half = 4 * s + 2;
+    let nearer_above = (value > half) | ((value == half) & (s % 2 == 1));
+    let one = below != above;
+    let up = (one & above) | (!one & nearer_above);
     Decimal {
-        digits: s + u32::from(up),
-        exponent: k,
+        digits: select_unpredictable(shorter, tens + u32::from(tens_above), s + u32::from(up)),
+        exponent: k + i32::from(shorter),
     }
 }
 
@@ -164,8 +156,20 @@ fn scaled(power: u64, factor: u32) -> u32 {
 
 /// The longest text, and what copies of one size write behind it.
 pub(crate) const ROOM: usize = 40;
-/// Digits that a decimal has at most, rounded up to a whole word.
+/// Bytes that are copied at once: more than the nine digits that a decimal has at most.
 const DIGITS: usize = 16;
+
+const ASCII_ZEROS: u128 = 0x3030_3030_3030_3030_3030_3030_3030_3030;
+
+/// The digits of a number below 100,000,000, a byte each, the first in the lowest: all halves, then
+/// all quarters, then all digits are divided at once.
+fn eight_digits(number: u32) -> u64 {
+    let halves = u64::from(number / 10_000) | u64::from(number % 10_000) << 32;
+    let hundreds = ((halves * 10_486) >> 20) & 0x0000_007f_0000_007f;
+    let quarters = hundreds | (halves - 100 * hundreds) << 16;
+    let tens = ((quarters * 103) >> 10) & 0x000f_000f_000f_000f;
+    tens | (quarters - 10 * tens) << 8
+}
 
 /// Both digits of 0 to 99.
 const PAIRS: [[u8; 2]; 100] = {
@@ -180,38 +184,27 @@ const PAIRS: [[u8; 2]; 100] = {
 
 /// Writes a positive decimal to `out` from `at` on, and returns its length.
 fn lay_out(decimal: Decimal, out: &mut [u8; ROOM], at: usize) -> usize {
-    let Decimal {
-        mut digits,
-        mut exponent,
-    } = decimal;
-    while digits.is_multiple_of(10) {
-        digits /= 10;
-        exponent += 1;
-    }
-    // From the right; what lies behind the digits is written too, and means nothing.
-    let mut text = [b'0'; 2 * DIGITS];
-    let mut start = DIGITS;
-    while digits >= 100 {
-        start -= 2;
-        text[start..start + 2].copy_from_slice(&PAIRS[(digits % 100) as usize]);
-        digits /= 100;
-    }
-    if digits >= 10 {
-        start -= 2;
-        text[start..start + 2].copy_from_slice(&PAIRS[digits as usize]);
+    // Nine digits at a fixed place, then zeros at both ends are left out.
+    let (upper, last) = (eight_digits(decimal.digits / 10), decimal.digits % 10);
+    let zeros = if last > 0 {
+        0
     } else {
-        start -= 1;
-        text[start] = b'0' + digits as u8;
-    }
-    let n = DIGITS - start;
+        1 + upper.leading_zeros() / 8
+    };
+    let exponent = decimal.exponent + zeros as i32;
+    let start = upper.trailing_zeros() / 8;
+    let n = (9 - start - zeros) as usize;
+    // The text, with zeros behind it, stays in registers: to load what was stored in other pieces stalls.
+    let digits = u128::from(upper) | u128::from(last) << 64;
+    let text = digits >> (8 * start) | ASCII_ZEROS;
     // The exponent of the first digit.
     let leading = exponent + n as i32 - 1;
     if !(-4..6).contains(&leading) {
-        out[at] = text[start];
+        out[at] = text as u8;
         let mut end = at + 1;
         if n > 1 {
             out[at + 1] = b'.';
-            put_digits(out, at + 2, &text, start + 1);
+            put_digits(out, at + 2, text >> 8);
             end = at + n + 1;
         }
         let magnitude = leading.unsigned_abs() as usize;
@@ -222,27 +215,26 @@ fn lay_out(decimal: Decimal, out: &mut [u8; ROOM], at: usize) -> usize {
     } else if leading < 0 {
         let zeros = leading.unsigned_abs() as usize - 1;
         out[at..at + 8].copy_from_slice(b"0.000000");
-        put_digits(out, at + 2 + zeros, &text, start);
+        put_digits(out, at + 2 + zeros, text);
         2 + zeros + n
     } else {
         let whole = leading as usize + 1;
-        put_digits(out, at, &text, start);
+        put_digits(out, at, text);
         if whole >= n {
             // The zeros that follow the digits are there already.
             whole
         } else {
             out[at + whole] = b'.';
-            put_digits(out, at + whole + 1, &text, start + whole);
+            put_digits(out, at + whole + 1, text >> (8 * whole));
             n + 1
         }
     }
 }
 
-/// Copies as many digits as there can be.
+/// Copies as many digits as there can be, and what lies behind them.
 #[inline(always)]
-fn put_digits(out: &mut [u8; ROOM], to: usize, text: &[u8; 2 * DIGITS], from: usize) {
-    let digits: [u8; DIGITS] = std::array::from_fn(|i| text[from + i]);
-    out[to..to + DIGITS].copy_from_slice(&digits);
+fn put_digits(out: &mut [u8; ROOM], to: usize, text: u128) {
+    out[to..to + DIGITS].copy_from_slice(&text.to_le_bytes());
 }
 
 #[cfg(test)]
