@@ -20,7 +20,7 @@ sum(v) FROM unnest(ARRAY[]::vector[]) v
 sum(v) FROM unnest(ARRAY['[1,2]'::vector, '[3]']) v
 string_agg(a::text, ' ' ORDER BY n) FROM (SELECT n, sum(v) OVER (ORDER BY n) AS a FROM unnest(ARRAY['[1]'::vector, '[2]', '[6]']) WITH ORDINALITY x(v, n)) w
 string_agg(a::text, ' ' ORDER BY n) FROM (SELECT n, sum(v) OVER (ORDER BY n ROWS 1 PRECEDING) AS a FROM unnest(ARRAY['[1]'::vector, '[2]', '[6]']) WITH ORDINALITY x(v, n)) w
-sum(v + v)::text || ' ' || sum(v)::text FROM unnest(ARRAY['[1]'::vector, '[2]', '[6]']) v
+(sum(v + v))[40] || ' ' || (sum(v))[40] FROM (SELECT array_fill(i::real, ARRAY[40])::vector AS v FROM generate_series(1, 3) i OFFSET 0) x
 sum(v ORDER BY v DESC)::text || ' ' || string_agg(v::text, ' ' ORDER BY v) FROM (SELECT '[1]'::vector AS v UNION ALL SELECT '[2]') x
 sum(v) FROM unnest(ARRAY['[3e38]'::vector, '[3e38]']) v
 pg_typeof(avg(v)) || ' ' || pg_typeof(sum(v)) FROM unnest(ARRAY['[1]'::vector]) v
@@ -74,7 +74,7 @@ sum(v) FROM unnest(ARRAY[]::halfvec[]) v
 sum(v) FROM unnest(ARRAY['[1,2]'::halfvec, '[3]']) v
 string_agg(a::text, ' ' ORDER BY n) FROM (SELECT n, sum(v) OVER (ORDER BY n) AS a FROM unnest(ARRAY['[1]'::halfvec, '[2]', '[6]']) WITH ORDINALITY x(v, n)) w
 string_agg(a::text, ' ' ORDER BY n) FROM (SELECT n, sum(v) OVER (ORDER BY n ROWS 1 PRECEDING) AS a FROM unnest(ARRAY['[1]'::halfvec, '[2]', '[6]']) WITH ORDINALITY x(v, n)) w
-sum(v + v)::text || ' ' || sum(v)::text FROM unnest(ARRAY['[1]'::halfvec, '[2]', '[6]']) v
+(sum(v + v))[40] || ' ' || (sum(v))[40] FROM (SELECT array_fill(i::real, ARRAY[40])::halfvec AS v FROM generate_series(1, 3) i OFFSET 0) x
 sum(v ORDER BY v DESC)::text || ' ' || string_agg(v::text, ' ' ORDER BY v) FROM (SELECT '[1]'::halfvec AS v UNION ALL SELECT '[2]') x
 sum(v) FROM unnest(ARRAY['[65504]'::halfvec, '[65504]']) v
 pg_typeof(avg(v)) || ' ' || pg_typeof(sum(v)) FROM unnest(ARRAY['[1]'::halfvec]) v
@@ -123,6 +123,11 @@ SELECT g, sum(v), sum(h) FROM kept GROUP BY g ORDER BY g;
 SELECT sum(v), sum(h) FROM kept;
 SELECT g, v, h, sum(v) OVER w, sum(h) OVER w FROM kept WINDOW w AS (PARTITION BY g) ORDER BY v;
 TABLE kept;
+-- Only values of more than 127 bytes can be changed where they lie.
+CREATE TABLE long AS SELECT g, array_fill(g::real, ARRAY[200])::vector AS v, array_fill(g::real, ARRAY[200])::halfvec AS h FROM generate_series(1, 3) AS g;
+SELECT g, (sum(v) OVER w)[1] AS v, (sum(h) OVER w)[200] AS h FROM long WINDOW w AS (ORDER BY g);
+SELECT (sum(v))[1] AS v, (sum(h))[200] AS h FROM long;
+SELECT g, v[1], h[200] FROM long;
 SELECT avg(v), sum(v), avg(h), sum(h) FROM t WHERE g = 1;
 SET parallel_setup_cost = 0;
 SET parallel_tuple_cost = 0;
