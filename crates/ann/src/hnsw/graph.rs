@@ -479,11 +479,11 @@ impl Build<'_> {
         }
         spread(&mut reached, &mut stack);
         for node in 0..nodes as u32 {
-            if reached[node as usize] {
-                continue;
-            }
             if node.is_multiple_of(1024) && workers.is_cancelled() {
                 return Err(Error::Interrupted);
+            }
+            if reached[node as usize] {
+                continue;
             }
             let mut neighbours = self.graph.neighbours(node);
             let way_in =
