@@ -1,17 +1,20 @@
-//! `pgnear_knn`: exact search of many queries in one pass over the rows, on all cores.
+//! `pgnear_knn`: exact search of many queries in one pass over the rows, on all cores or a GPU.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, TryReserveError, VecDeque};
 
 use half::f16;
-use pgnear_device::{CancelFlag, MemoryBudget, Pool, Progress};
+use pgnear_device::{
+    CancelFlag, Device, DeviceError, MemoryBudget, Neighbour, Pool, Progress, Wanted,
+};
 use pgnear_kernels::{Metric, kernels};
-use pgnear_quant::{Job, Knn, Matrix, QuantError};
+use pgnear_quant::{Cpu, Job, Knn};
 use pgnear_values::{Code, ValueError, error, halfvec, vector};
 use pgrx::pg_sys;
 
 use crate::pg::fmgr::{Call, Return};
+use crate::pg::gpu;
 use crate::pg::index::value_error;
-use crate::pg::query::{Cursor, Id, Matches, Queries, type_name};
+use crate::pg::query::{Cursor, Id, Keeper, Matches, Queries, Row, type_name};
 use crate::pg::settings;
 use crate::sql_functions;
 
@@ -24,21 +27,14 @@ const FETCH: usize = 1000;
 /// Bytes of vectors that threads go through at a time.
 const BATCH_BYTES: usize = 4 << 20;
 
-/// What a search was asked for.
-struct Asked {
-    metric: Metric,
-    k: usize,
-    within: Option<f64>,
-}
-
 fn knn(call: Call<'_>) -> Return {
     let mut matches = call.matches();
-    let asked = arguments(call)?;
+    let wanted = arguments(call)?;
     let connection = Queries::connect();
     let mut queries = connection.open("argument \"queries\"", call.text(0))?;
     let kind = Kind::of(&queries)?;
     let types = |rows: &Cursor<'_>| [queries.id_type, rows.id_type, pg_sys::FLOAT8OID];
-    {
+    let expected_rows = {
         let rows = connection.open("argument \"rows\"", call.text(1))?;
         matches.check(types(&rows))?;
         if Kind::of(&rows)? != kind {
@@ -48,27 +44,55 @@ fn knn(call: Call<'_>) -> Return {
                 Some("Cast one to the type of the other."),
             ));
         }
+        let expected_rows = rows.expected_rows();
         rows.close();
-    }
-    let pool = Pool::new(settings::search_threads());
+        expected_rows
+    };
     let keeper = queries.keeper();
     let budget = MemoryBudget::new(settings::work_mem());
     // As many queries as work_mem holds go through the rows together.
-    loop {
-        let some = some_queries(&mut queries, kind, &asked, &budget)?;
-        let Some((ids, vectors)) = some else {
-            break;
+    while let Some(some) = some_queries(&mut queries, kind, &wanted, &budget)? {
+        let run = |device: &mut dyn Device<ValueError>| {
+            let mut rows = connection
+                .open("argument \"rows\"", call.text(1))
+                .map_err(DeviceError::Poll)?;
+            let found = search(device, wanted, kind, &some, &mut rows);
+            rows.close();
+            found
         };
-        let rows = connection.open("argument \"rows\"", call.text(1))?;
-        search(&pool, &asked, kind, &ids, vectors, rows, &mut matches)?;
-        ids.into_iter().for_each(|id| keeper.forget(id));
+        let multiplications = some.vectors.len() as f64 * expected_rows;
+        let found = match gpu::try_run((wanted, some.dims), multiplications, run)? {
+            Some(found) => found,
+            None => on_cpu(run)?,
+        };
+        found.tell(&some.ids, &mut matches)?;
+        some.ids.into_iter().for_each(|id| keeper.forget(id));
     }
     queries.close();
     drop(connection);
     matches.finish()
 }
 
-fn arguments(call: Call<'_>) -> Result<Asked, ValueError> {
+/// Runs a search on all cores.
+fn on_cpu(
+    run: impl FnOnce(&mut dyn Device<ValueError>) -> Result<Found, DeviceError<ValueError>>,
+) -> Result<Found, ValueError> {
+    let pool = Pool::new(settings::search_threads());
+    let (cancel, progress) = (CancelFlag::new(), Progress::new());
+    let mut job = Job::<ValueError> {
+        pool: &pool,
+        budget: &MemoryBudget::unlimited(),
+        cancel: &cancel,
+        progress: &progress,
+        poll: &mut || {
+            pgrx::check_for_interrupts!();
+            Ok(())
+        },
+    };
+    run(&mut Cpu::new(&mut job)).map_err(gpu::value_error_of)
+}
+
+fn arguments(call: Call<'_>) -> Result<Wanted, ValueError> {
     let names = ["queries", "rows", "k", "operator"];
     if let Some(at) = (0..names.len()).find(|at| call.is_null(*at)) {
         let what = format!("argument \"{}\" of pgnear_knn is NULL", names[at]);
@@ -94,7 +118,7 @@ fn arguments(call: Call<'_>) -> Result<Asked, ValueError> {
         let what = format!("k is {}, and cannot be negative", call.int4(2));
         value_error(Code::InvalidParameterValue, what, None)
     })?;
-    Ok(Asked {
+    Ok(Wanted {
         metric,
         k,
         within: (!call.is_null(4)).then(|| call.float8(4)),
@@ -154,18 +178,27 @@ impl Kind {
     }
 }
 
+/// Queries that go through the rows together.
+struct Together {
+    ids: Vec<Id>,
+    dims: usize,
+    /// One after the other.
+    vectors: Vec<f32>,
+}
+
 /// The next queries, as many as the budget holds with what they find; `None` at the end. Queries
 /// that are NULL find nothing.
 fn some_queries(
     queries: &mut Cursor<'_>,
     kind: Kind,
-    asked: &Asked,
+    wanted: &Wanted,
     budget: &MemoryBudget,
-) -> Result<Option<(Vec<Id>, Matrix)>, ValueError> {
+) -> Result<Option<Together>, ValueError> {
     let keeper = queries.keeper();
-    let (mut ids, mut data, mut dims) = (Vec::new(), Vec::new(), 0);
+    let (mut ids, mut vectors, mut dims) = (Vec::new(), Vec::new(), 0);
     loop {
-        let bytes = dims * 4 + Knn::bytes_a_query(asked.k.min(1000));
+        // A device has a copy of the vectors.
+        let bytes = dims * 8 + Knn::bytes_a_query(wanted.k.min(1000));
         let most = (budget.limit_bytes() / bytes).max(FETCH);
         let room = most.saturating_sub(ids.len());
         if room == 0 {
@@ -173,8 +206,8 @@ fn some_queries(
         }
         let fetched = queries.fetch(room.min(FETCH), &mut |row| {
             if let Some(payload) = row.value {
-                kind.append(payload, &mut dims, &mut data)?;
-                ids.try_reserve(1).map_err(no_memory_again)?;
+                kind.append(payload, &mut dims, &mut vectors)?;
+                ids.try_reserve(1).map_err(no_memory)?;
                 ids.push(keeper.keep(&row));
             }
             Ok(())
@@ -183,122 +216,146 @@ fn some_queries(
             break;
         }
     }
-    if ids.is_empty() {
-        return Ok(None);
-    }
-    let vectors = Matrix::try_from_vec(dims, data).map_err(internal)?;
-    Ok(Some((ids, vectors)))
+    Ok((!ids.is_empty()).then_some(Together { ids, dims, vectors }))
 }
 
-fn internal(error: impl std::fmt::Display) -> ValueError {
-    value_error(Code::InternalError, error.to_string(), None)
+/// What some queries found.
+struct Found {
+    neighbours: Vec<Vec<Neighbour>>,
+    /// The ids of the rows found, by number, and of some others.
+    ids: HashMap<u64, Id>,
+    keeper: Keeper,
+}
+
+impl Found {
+    /// Adds it to the result.
+    fn tell(self, queries: &[Id], matches: &mut Matches) -> Result<(), ValueError> {
+        for (query, neighbours) in queries.iter().zip(&self.neighbours) {
+            for neighbour in neighbours {
+                if let Some(id) = self.ids.get(&neighbour.row) {
+                    matches.push(*query, *id, neighbour.distance);
+                }
+            }
+            pgrx::check_for_interrupts!();
+        }
+        for (_, id) in self.ids {
+            self.keeper.forget(id);
+        }
+        Ok(())
+    }
 }
 
 /// Takes some queries through all rows.
 fn search(
-    pool: &Pool,
-    asked: &Asked,
+    device: &mut dyn Device<ValueError>,
+    wanted: Wanted,
     kind: Kind,
-    ids: &[Id],
-    vectors: Matrix,
-    mut rows: Cursor<'_>,
-    matches: &mut Matches,
-) -> Result<(), ValueError> {
-    let mut dims = vectors.dims();
-    let no_memory = |_| error::out_of_memory();
-    let mut knn = Knn::new(asked.metric, asked.k, asked.within, vectors).map_err(no_memory)?;
-    let (cancel, progress, budget) = (
-        CancelFlag::new(),
-        Progress::new(),
-        MemoryBudget::unlimited(),
-    );
-    let mut poll = || {
-        pgrx::check_for_interrupts!();
-        Ok(())
-    };
-    let mut job = Job::<ValueError> {
-        pool,
-        budget: &budget,
-        cancel: &cancel,
-        progress: &progress,
-        poll: &mut poll,
-    };
-    let (mut batch, mut batch_ids) = (Vec::new(), Vec::new());
-    // Ids of the rows found so far, and of some that were found.
-    let mut found: HashMap<u64, Id> = HashMap::new();
-    let (mut first, mut keep_at_most) = (0u64, 1 << 16);
-    let keeper = rows.keeper();
+    some: &Together,
+    rows: &mut Cursor<'_>,
+) -> Result<Found, DeviceError<ValueError>> {
+    let mut dims = some.dims;
+    let mut search = device.search(wanted, dims, &some.vectors)?;
+    let mut batch = Vec::new();
+    let mut kept = Kept::new(rows.keeper());
     loop {
-        let fetched = rows.fetch(FETCH, &mut |row| {
-            if let Some(payload) = row.value {
-                kind.append(payload, &mut dims, &mut batch)?;
-                batch_ids.try_reserve(1).map_err(no_memory_again)?;
-                batch_ids.push(keeper.keep(&row));
-            }
-            Ok(())
-        })?;
+        let fetched = rows
+            .fetch(FETCH, &mut |row| {
+                if let Some(payload) = row.value {
+                    kind.append(payload, &mut dims, &mut batch)?;
+                    kept.keep(&row)?;
+                }
+                Ok(())
+            })
+            .map_err(DeviceError::Poll)?;
         if fetched > 0 && batch.len() * 4 < BATCH_BYTES {
             continue;
         }
-        knn.offer(&mut job, &batch).map_err(job_error)?;
-        let mut wanted: Vec<bool> = Vec::new();
-        wanted
-            .try_reserve_exact(batch_ids.len())
-            .map_err(no_memory_again)?;
-        wanted.resize(batch_ids.len(), false);
-        knn.found_from(first)
-            .for_each(|row| wanted[(row - first) as usize] = true);
-        found
-            .try_reserve(batch_ids.len())
-            .map_err(no_memory_again)?;
-        for (at, id) in batch_ids.drain(..).enumerate() {
-            if wanted[at] {
-                found.insert(first + at as u64, id);
-            } else {
-                keeper.forget(id);
-            }
-        }
-        first += wanted.len() as u64;
+        search.offer(&batch)?;
         batch.clear();
-        if found.len() > keep_at_most {
-            let mut still: HashMap<u64, Id> = HashMap::new();
-            still.try_reserve(found.len()).map_err(no_memory_again)?;
-            for row in knn.found_from(0) {
-                if let Some(id) = found.remove(&row) {
-                    still.insert(row, id);
-                }
-            }
-            found.drain().for_each(|(_, id)| keeper.forget(id));
-            found = still;
-            keep_at_most = (2 * found.len()).max(keep_at_most);
+        while let Some(held) = search.settled(fetched == 0)? {
+            kept.sort_out(&held).map_err(DeviceError::Poll)?;
+        }
+        if kept.is_large()
+            && let Some(held) = search.held()
+        {
+            kept.keep_only(&held).map_err(DeviceError::Poll)?;
         }
         if fetched == 0 {
             break;
         }
     }
-    for (query, neighbours) in ids.iter().zip(knn.finish()) {
-        for neighbour in neighbours {
-            if let Some(id) = found.get(&neighbour.row) {
-                matches.push(*query, *id, neighbour.distance);
+    Ok(Found {
+        neighbours: search.finish()?,
+        keeper: kept.keeper,
+        ids: kept.found,
+    })
+}
+
+/// Ids of rows that may be found.
+struct Kept {
+    keeper: Keeper,
+    /// Of rows whose fate is not known yet, from number `first` on.
+    waiting: VecDeque<Id>,
+    first: u64,
+    found: HashMap<u64, Id>,
+    /// Above this many found ones it is worth asking which are still held.
+    large: usize,
+}
+
+impl Kept {
+    fn new(keeper: Keeper) -> Kept {
+        Kept {
+            keeper,
+            waiting: VecDeque::new(),
+            first: 0,
+            found: HashMap::new(),
+            large: 1 << 16,
+        }
+    }
+
+    /// Keeps the id of the next row.
+    fn keep(&mut self, row: &Row<'_>) -> Result<(), ValueError> {
+        self.waiting.try_reserve(1).map_err(no_memory)?;
+        self.waiting.push_back(self.keeper.keep(row));
+        Ok(())
+    }
+
+    /// Takes what came of the earliest rows that wait.
+    fn sort_out(&mut self, held: &[bool]) -> Result<(), ValueError> {
+        let count = held.iter().filter(|held| **held).count();
+        self.found.try_reserve(count).map_err(no_memory)?;
+        for (&held, id) in held.iter().zip(self.waiting.drain(..held.len())) {
+            if held {
+                self.found.insert(self.first, id);
+            } else {
+                self.keeper.forget(id);
+            }
+            self.first += 1;
+        }
+        Ok(())
+    }
+
+    fn is_large(&self) -> bool {
+        self.found.len() > self.large
+    }
+
+    /// Forgets all but these.
+    fn keep_only(&mut self, rows: &[u64]) -> Result<(), ValueError> {
+        let mut still: HashMap<u64, Id> = HashMap::new();
+        still.try_reserve(self.found.len()).map_err(no_memory)?;
+        for row in rows {
+            if let Some(id) = self.found.remove(row) {
+                still.insert(*row, id);
             }
         }
-        pgrx::check_for_interrupts!();
+        let keeper = self.keeper;
+        self.found.drain().for_each(|(_, id)| keeper.forget(id));
+        self.found = still;
+        self.large = (2 * self.found.len()).max(self.large);
+        Ok(())
     }
-    for (_, id) in found {
-        keeper.forget(id);
-    }
-    rows.close();
-    Ok(())
 }
 
-fn no_memory_again(_: std::collections::TryReserveError) -> ValueError {
+fn no_memory(_: TryReserveError) -> ValueError {
     error::out_of_memory()
-}
-
-fn job_error(failed: QuantError<ValueError>) -> ValueError {
-    match failed {
-        QuantError::Poll(error) => error,
-        QuantError::OutOfMemory(_) => error::out_of_memory(),
-        other => internal(other),
-    }
 }

@@ -4,4 +4,5 @@ mod aggregate;
 mod arithmetic;
 mod compare;
 mod distance;
+mod gpu;
 mod knn;

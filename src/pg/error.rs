@@ -33,6 +33,7 @@ fn sqlstate(code: Code) -> PgSqlErrorCode {
         Code::ProtocolViolation => PgSqlErrorCode::ERRCODE_PROTOCOL_VIOLATION,
         Code::OutOfMemory => PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY,
         Code::FeatureNotSupported => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+        Code::SystemError => PgSqlErrorCode::ERRCODE_SYSTEM_ERROR,
         Code::InternalError => PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
         Code::DataCorrupted => PgSqlErrorCode::ERRCODE_DATA_CORRUPTED,
         Code::DivisionByZero => PgSqlErrorCode::ERRCODE_DIVISION_BY_ZERO,
@@ -56,12 +57,17 @@ fn refuse(code: PgSqlErrorCode, message: String) -> ! {
 
 /// Tells the client something it may want to act on.
 pub fn notice(message: impl Into<Cow<'static, str>>, detail: &'static str, hint: &'static str) {
-    ErrorReport::new(
-        PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION,
-        message,
-        "pgnear",
-    )
-    .set_detail(detail)
-    .set_hint(hint)
-    .report(PgLogLevel::NOTICE);
+    let code = PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION;
+    ErrorReport::new(code, message, "pgnear")
+        .set_detail(detail)
+        .set_hint(hint)
+        .report(PgLogLevel::NOTICE);
+}
+
+/// Tells the client that something failed which its statement does without.
+pub fn warning(message: impl Into<Cow<'static, str>>, detail: &'static str, hint: &'static str) {
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_WARNING, message, "pgnear")
+        .set_detail(detail)
+        .set_hint(hint)
+        .report(PgLogLevel::WARNING);
 }

@@ -11,6 +11,7 @@ pub mod compat;
 pub mod cost;
 pub mod error;
 pub mod fmgr;
+pub mod gpu;
 mod hints;
 pub mod index;
 pub mod init;

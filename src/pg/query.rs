@@ -154,6 +154,19 @@ impl Cursor<'_> {
         }
     }
 
+    /// Rows that the planner expects of it.
+    pub fn expected_rows(&self) -> f64 {
+        // SAFETY: the portal is open, and has a plan for the one statement that `open` let through.
+        unsafe {
+            let first = (*(*self.portal).stmts).elements;
+            let statement = (*first).ptr_value.cast::<pg_sys::PlannedStmt>();
+            match (*statement).planTree.is_null() {
+                true => 0.0,
+                false => (*(*statement).planTree).plan_rows,
+            }
+        }
+    }
+
     /// What keeps its ids.
     pub fn keeper(&self) -> Keeper {
         self.keeper

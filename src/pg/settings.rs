@@ -1,6 +1,6 @@
 //! Settings (GUCs). Those of the contract keep pgvector's names; ours start with `pgnear.`.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 
 use pgnear_values::Code;
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum, pg_sys};
@@ -10,6 +10,12 @@ use super::index::value_error;
 
 static UNLOCKED_READS: GucSetting<bool> = GucSetting::<bool>::new(true);
 static MAX_THREADS: GucSetting<i32> = GucSetting::<i32>::new(0);
+static GPU: GucSetting<Gpu> = GucSetting::<Gpu>::new(Gpu::Auto);
+static GPU_DEVICE: GucSetting<i32> = GucSetting::<i32>::new(0);
+static GPU_MEMORY_LIMIT: GucSetting<i32> = GucSetting::<i32>::new(0);
+static GPU_MIN_WORK: GucSetting<f64> = GucSetting::<f64>::new(20.0);
+static GPU_PROGRAM: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+static GPU_LIBRARY_FOLDER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static IVFFLAT_PROBES: GucSetting<i32> = GucSetting::<i32>::new(1);
 static IVFFLAT_MAX_PROBES: GucSetting<i32> = GucSetting::<i32>::new(MAX_LISTS);
 static IVFFLAT_ITERATIVE_SCAN: GucSetting<IvfflatIterativeScan> =
@@ -23,6 +29,19 @@ static HNSW_SCAN_MEM_MULTIPLIER: GucSetting<f64> = GucSetting::<f64>::new(1.0);
 
 /// Most lists of an ivfflat index.
 pub const MAX_LISTS: i32 = 32768;
+
+/// Whether batch work goes to a GPU.
+#[derive(PostgresGucEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Gpu {
+    /// Where it pays and one is there.
+    #[name = c"auto"]
+    Auto,
+    /// Always, or an error.
+    #[name = c"on"]
+    On,
+    #[name = c"off"]
+    Off,
+}
 
 /// How an ivfflat scan goes on when its lists are used up. `strict_order` is accepted, but not
 /// shown: rows within a round are in exact order whichever it is.
@@ -70,6 +89,41 @@ pub fn hnsw_scan_mem_multiplier() -> f64 {
 /// Whether a graph search looks at codes without a lock.
 pub fn unlocked_reads() -> bool {
     UNLOCKED_READS.get()
+}
+
+/// Whether batch work goes to a GPU.
+pub fn gpu() -> Gpu {
+    GPU.get()
+}
+
+/// Which of the machine's GPUs is used, from 0.
+pub fn gpu_device() -> u32 {
+    GPU_DEVICE.get().max(0) as u32
+}
+
+/// Bytes of the GPU's memory that a statement may take; 0 is no limit.
+pub fn gpu_memory_limit() -> u64 {
+    (GPU_MEMORY_LIMIT.get().max(0) as u64) << 20
+}
+
+/// Multiplications from which on work goes to a GPU.
+pub fn gpu_min_work() -> f64 {
+    GPU_MIN_WORK.get() * 1e9
+}
+
+/// The program that drives the GPU, where it is not the installed one.
+pub fn gpu_program() -> Option<String> {
+    text(&GPU_PROGRAM)
+}
+
+/// The folder of the driver's library, where it is not the system's.
+pub fn gpu_library_folder() -> Option<String> {
+    text(&GPU_LIBRARY_FOLDER)
+}
+
+fn text(setting: &GucSetting<Option<CString>>) -> Option<String> {
+    let value = setting.get()?.into_string().ok()?;
+    (!value.is_empty()).then_some(value)
 }
 
 /// Threads for work on all cores; 0 leaves it to max_parallel_maintenance_workers.
@@ -185,9 +239,66 @@ pub fn define() {
         0,
         1024,
     );
+    define_gpu();
     for prefix in [c"ivfflat", c"hnsw", c"pgnear"] {
         // SAFETY: called while the library is loaded, on the backend's thread.
         unsafe { pg_sys::MarkGUCPrefixReserved(prefix.as_ptr()) }
+    }
+}
+
+fn define_gpu() {
+    GucRegistry::define_enum_guc(
+        c"pgnear.gpu",
+        c"Sets whether work on many vectors at once goes to a GPU",
+        c"auto: where it pays and a GPU is there; on: always, or an error; off: never.",
+        &GPU,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    int(
+        c"pgnear.gpu_device",
+        c"Sets which of the machine's GPUs is used",
+        c"They are numbered from 0, as CUDA numbers them.",
+        &GPU_DEVICE,
+        0,
+        1023,
+    );
+    GucRegistry::define_int_guc(
+        c"pgnear.gpu_memory_limit",
+        c"Sets how much of a GPU's memory a statement may use",
+        c"0 is no limit.",
+        &GPU_MEMORY_LIMIT,
+        0,
+        i32::MAX,
+        GucContext::Suset,
+        GucFlags::UNIT_MB,
+    );
+    GucRegistry::define_float_guc(
+        c"pgnear.gpu_min_work",
+        c"Sets how many billions of multiplications work must have to go to a GPU",
+        c"Queries times rows times dimensions. Starting the GPU takes some tenths of a second.",
+        &GPU_MIN_WORK,
+        0.0,
+        1e12,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    for (name, short, long, setting) in [
+        (
+            c"pgnear.gpu_program",
+            c"Sets the program that drives the GPU",
+            c"Empty is the one that was installed with the extension.",
+            &GPU_PROGRAM,
+        ),
+        (
+            c"pgnear.gpu_library_folder",
+            c"Sets the folder whose libcuda.so.1 is used",
+            c"Empty is the system's.",
+            &GPU_LIBRARY_FOLDER,
+        ),
+    ] {
+        let (context, flags) = (GucContext::Suset, GucFlags::SUPERUSER_ONLY);
+        GucRegistry::define_string_guc(name, short, long, setting, context, flags);
     }
 }
 

@@ -5,9 +5,12 @@ mod budget;
 mod cancel;
 mod pool;
 mod progress;
+pub mod remote;
+mod search;
 mod signals;
 
 pub use budget::{MemoryBudget, OutOfMemory};
 pub use cancel::CancelFlag;
 pub use pool::{Pool, RunError, Workers};
 pub use progress::Progress;
+pub use search::{Assign, Device, DeviceError, Neighbour, Search, Wanted};

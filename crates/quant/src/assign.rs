@@ -1,19 +1,10 @@
 //! Which centroid a row belongs to.
 
+use pgnear_device::Assign;
 use pgnear_kernels::{Kernels, kernels};
 
 use crate::job::{Job, QuantError, unless_cancelled};
 use crate::matrix::Matrix;
-
-/// What "nearest" means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Assign {
-    /// Smallest squared Euclidean distance.
-    L2,
-    /// Largest inner product. With centroids of unit length that is the smallest angle, whatever
-    /// the length of the row.
-    Dot,
-}
 
 /// A meaning of "nearest" and the kernels it is computed with. Keys are canonical: the same bits on
 /// every CPU. A smaller key is nearer.

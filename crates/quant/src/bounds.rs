@@ -1,6 +1,8 @@
 //! Lower bounds of distances, two bytes each, that let an iteration skip most distances.
 
-use crate::assign::{Assign, Space};
+use pgnear_device::Assign;
+
+use crate::assign::Space;
 
 /// Turns keys into true Euclidean distances in fixed point, rounded to the safe side.
 ///

@@ -44,19 +44,29 @@ pub enum QuantError<E> {
     },
 }
 
+impl<E> QuantError<E> {
+    /// Words for what is not `poll`'s.
+    pub(crate) fn without_poll(&self) -> String {
+        match self {
+            QuantError::Poll(_) => "interrupted".into(),
+            QuantError::Cancelled => "cancelled".into(),
+            QuantError::WorkerPanic(message) => format!("a worker thread panicked: {message}"),
+            QuantError::OutOfMemory(error) => error.to_string(),
+            QuantError::NotFinite { row } => {
+                format!("sample {row} has an infinite or NaN component")
+            }
+            QuantError::WrongDimensions { expected, got } => {
+                format!("expected {expected} dimensions, not {got}")
+            }
+        }
+    }
+}
+
 impl<E: fmt::Display> fmt::Display for QuantError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             QuantError::Poll(error) => error.fmt(f),
-            QuantError::Cancelled => f.write_str("cancelled"),
-            QuantError::WorkerPanic(message) => write!(f, "a worker thread panicked: {message}"),
-            QuantError::OutOfMemory(error) => error.fmt(f),
-            QuantError::NotFinite { row } => {
-                write!(f, "sample {row} has an infinite or NaN component")
-            }
-            QuantError::WrongDimensions { expected, got } => {
-                write!(f, "expected {expected} dimensions, not {got}")
-            }
+            other => f.write_str(&other.without_poll()),
         }
     }
 }

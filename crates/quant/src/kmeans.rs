@@ -3,7 +3,9 @@
 use pgnear_device::{MemoryBudget, Progress, Workers};
 use pgnear_kernels::Kernels;
 
-use crate::assign::{Assign, Space};
+use pgnear_device::Assign;
+
+use crate::assign::Space;
 use crate::fill;
 use crate::job::{Job, QuantError, Stop, unless_cancelled};
 use crate::lloyd::Lloyd;

@@ -4,43 +4,15 @@
 //! memory once for many of them. Distances are those of the operators to the bit, so that the answers
 //! are too.
 
-use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use pgnear_device::OutOfMemory;
+use pgnear_device::{Neighbour, OutOfMemory};
 use pgnear_kernels::{CosineSums, Kernels, Metric, exact, kernels};
 
 use crate::assign::ROWS_A_BLOCK as QUERIES_A_BLOCK;
 use crate::job::{Job, QuantError, Stop, unless_cancelled};
 use crate::matrix::Matrix;
-
-/// A row found.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Neighbour {
-    /// What the operator returns.
-    pub distance: f64,
-    /// The row's number, in the order that rows came, from 0.
-    pub row: u64,
-}
-
-impl Eq for Neighbour {}
-
-impl Ord for Neighbour {
-    /// By distance, NaN last, and then by number.
-    fn cmp(&self, other: &Self) -> Ordering {
-        let nan = self.distance.is_nan().cmp(&other.distance.is_nan());
-        let distance = self.distance.partial_cmp(&other.distance);
-        nan.then(distance.unwrap_or(Ordering::Equal))
-            .then(self.row.cmp(&other.row))
-    }
-}
-
-impl PartialOrd for Neighbour {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
 
 /// The nearest rows of each of many queries.
 pub struct Knn {
@@ -92,6 +64,11 @@ impl Knn {
     /// The number of queries.
     pub fn queries(&self) -> usize {
         self.queries.rows()
+    }
+
+    /// Rows gone through so far.
+    pub fn rows(&self) -> u64 {
+        self.rows
     }
 
     /// Bytes that a query takes at most, beside its vector.

@@ -2,7 +2,9 @@
 
 use pgnear_device::{MemoryBudget, Progress, Workers};
 
-use crate::assign::{Assign, Best, ROWS_A_BLOCK, Space};
+use pgnear_device::Assign;
+
+use crate::assign::{Best, ROWS_A_BLOCK, Space};
 use crate::bounds::Bounds;
 use crate::fill;
 use crate::job::{Stop, unless_cancelled};

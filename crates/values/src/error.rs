@@ -31,6 +31,8 @@ pub enum Code {
     OutOfMemory,
     /// 54000
     ProgramLimitExceeded,
+    /// 58000
+    SystemError,
     /// XX000
     InternalError,
     /// XX001
@@ -52,6 +54,7 @@ impl Code {
             Code::FeatureNotSupported => "0A000",
             Code::OutOfMemory => "53200",
             Code::ProgramLimitExceeded => "54000",
+            Code::SystemError => "58000",
             Code::InternalError => "XX000",
             Code::DataCorrupted => "XX001",
         }

@@ -47,6 +47,9 @@ pub fn ensure_build_tools() -> Result<()> {
     if command::on_path("cc").is_none() && command::on_path("gcc").is_none() {
         needs.push(("gcc".into(), "linking the extension"));
     }
+    if command::on_path("c++").is_none() {
+        needs.push(("g++".into(), "the stand-in for a GPU that tests run on"));
+    }
     if !has_libclang() {
         needs.push(("libclang-dev".into(), "reading PostgreSQL's headers"));
     }

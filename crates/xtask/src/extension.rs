@@ -20,7 +20,12 @@ pub struct File {
     pub text: String,
 }
 
-/// Builds the library for one server; returns the file.
+/// Where the program that drives a GPU is, once built.
+pub fn gpu_program(project: &Project) -> PathBuf {
+    project.target.join("release/pgnear-gpu")
+}
+
+/// Builds the library for one server, and the program beside it; returns the library's file.
 pub fn build(project: &Project, pg: &PgConfig) -> Result<PathBuf> {
     // Cargo gives the libraries for all majors one file name and then takes that of another major
     // for this one's: whatever is not known to be this major's goes.
@@ -33,6 +38,20 @@ pub fn build(project: &Project, pg: &PgConfig) -> Result<PathBuf> {
     }
     let mut cargo = for_server(project, pg, "build");
     command::run(cargo.arg("--release"))?;
+    let mut program = command::cargo();
+    program
+        .args([
+            "build",
+            "--quiet",
+            "--release",
+            "--package",
+            "pgnear-gpu",
+            "--bins",
+        ])
+        .arg("--target-dir")
+        .arg(&project.target)
+        .current_dir(&project.root);
+    command::run(&mut program)?;
     fs::copy(&compiled, &kept)
         .with_context(|| format!("the build made no {}", compiled.display()))?;
     Ok(kept)

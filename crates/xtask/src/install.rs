@@ -51,7 +51,7 @@ pub struct Placed {
 }
 
 impl Target {
-    /// Places the library, the control file and the scripts; with `replace_pgvector` also under
+    /// Places the library, the program that drives a GPU, the control file and the scripts; with `replace_pgvector` also under
     /// pgvector's file names, and only then.
     pub fn install(
         &self,
@@ -68,6 +68,14 @@ impl Target {
         said.push(format!(
             "{} installed",
             self.pkglibdir.join("pgnear.so").display()
+        ));
+        let program = extension::gpu_program(project);
+        let program =
+            fs::read(&program).with_context(|| format!("cannot read {}", program.display()))?;
+        self.place(&program, &self.pkglibdir.join("pgnear-gpu"), 0o755)?;
+        said.push(format!(
+            "{} installed",
+            self.pkglibdir.join("pgnear-gpu").display()
         ));
         self.place_files(&own, &mut said)?;
         if replace_pgvector {

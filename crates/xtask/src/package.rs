@@ -31,6 +31,10 @@ pub fn run(project: &Project, pg_config: Option<PathBuf>) -> Result<()> {
     fs::create_dir_all(folder.join("lib"))?;
     fs::create_dir_all(folder.join("extension"))?;
     fs::copy(&library, folder.join("lib/pgnear.so"))?;
+    fs::copy(
+        extension::gpu_program(project),
+        folder.join("lib/pgnear-gpu"),
+    )?;
     for file in extension::files(project)? {
         fs::write(folder.join("extension").join(&file.name), file.text)?;
     }

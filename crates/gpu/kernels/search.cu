@@ -1,0 +1,413 @@
+// Exact search of many queries over rows that come in chunks. See README.md in this folder's parent
+// for the stages, the bounds and what a thread, a warp and a block own.
+//
+// No header is included: NVRTC compiles this text alone. `PGNEAR_EMULATED` is defined where it is
+// compiled as C++ instead, under the emulation in ../standin.
+
+typedef unsigned short u16;
+typedef unsigned int u32;
+typedef unsigned long long u64;
+
+#ifndef PGNEAR_EMULATED
+__device__ static inline u16 half_bits(float x) {
+    u16 bits;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(x));
+    return bits;
+}
+
+// c (16 x 8) += a (16 x 16, by rows) * b (16 x 8, by columns), all threads of a warp together. Of
+// thread 4 g + t: a[0], a[1] are rows g and g + 8 at columns 2 t and 2 t + 1, a[2] and a[3] the same
+// 8 columns on; b[0] is column g at rows 2 t and 2 t + 1, b[1] the same 8 rows on; c[0] and c[1] are
+// row g at columns 2 t and 2 t + 1, c[2] and c[3] row g + 8 (PTX ISA, mma.m16n8k16).
+__device__ static inline void mma(float c[4], const u32 a[4], const u32 b[2]) {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
+                 "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+#endif
+
+// Metrics, as the host numbers them.
+enum { L2 = 0, INNER_PRODUCT = 1, COSINE = 2, L1 = 3 };
+
+#define WARP 32u
+#define ALL_LANES 0xffffffffu
+#define THREADS 256u
+#define WARPS (THREADS / WARP)
+#define NAN_BITS 0x7fc00000u
+#define WIDE_NAN_BITS 0x7ff8000000000000ull
+
+__device__ static inline float canonical_nan(float x) {
+    return x != x ? __int_as_float(NAN_BITS) : x;
+}
+
+// ---- Canonical sums: lane j of a warp adds terms j, j + 32, ... in order, then a tree of 16, 8, 4,
+// 2, 1. Multiplication and addition round separately, as on the CPU. The result is lane 0's.
+
+__device__ static inline float tree(float sum) {
+    for (u32 width = 16; width > 0; width /= 2) {
+        sum = __fadd_rn(sum, __shfl_down_sync(ALL_LANES, sum, width));
+    }
+    return canonical_nan(sum);
+}
+
+__device__ static inline float term(int metric, float a, float b) {
+    if (metric == L2) {
+        float difference = __fsub_rn(a, b);
+        return __fmul_rn(difference, difference);
+    }
+    if (metric == L1) {
+        return fabsf(__fsub_rn(a, b));
+    }
+    return __fmul_rn(a, b);
+}
+
+__device__ static float canonical_sum(int metric, const float *a, const float *b, u32 dims,
+                                      u32 lane) {
+    float sum = 0.0f;
+    for (u32 i = lane; i < dims; i += WARP) {
+        sum = __fadd_rn(sum, term(metric, a[i], b[i]));
+    }
+    // A tail is filled up with zeros on the CPU, and so a lane without a term adds a zero there:
+    // that changes no sum, which is never -0.
+    return tree(sum);
+}
+
+// What the operator returns, from the canonical sum; for cosine with the sums of squares.
+__device__ static double operator_value(int metric, float sum, float norm_a, float norm_b) {
+    double value;
+    if (metric == L2) {
+        value = __dsqrt_rn((double)sum);
+    } else if (metric == INNER_PRODUCT) {
+        value = -(double)sum;
+    } else if (metric == COSINE) {
+        double norms = __dsqrt_rn(__dmul_rn((double)norm_a, (double)norm_b));
+        double cosine = __ddiv_rn((double)sum, norms);
+        // As f64::clamp: NaN stays.
+        cosine = cosine < -1.0 ? -1.0 : cosine;
+        cosine = cosine > 1.0 ? 1.0 : cosine;
+        value = __dsub_rn(1.0, cosine);
+    } else {
+        value = (double)sum;
+    }
+    return value != value ? __longlong_as_double(WIDE_NAN_BITS) : value;
+}
+
+// ---- Order: by distance, NaN last, then by row. Distances become integers of the same order.
+
+__device__ static inline u64 ordered(double distance) {
+    u64 bits = (u64)__double_as_longlong(distance);
+    return bits >> 63 ? ~bits : bits | 0x8000000000000000ull;
+}
+
+__device__ static inline double distance_of(u64 order) {
+    return __longlong_as_double(order >> 63 ? order & 0x7fffffffffffffffull : ~order);
+}
+
+__device__ static inline bool before(u64 a, u64 a_row, u64 b, u64 b_row) {
+    return a < b || (a == b && a_row < b_row);
+}
+
+// ---- Stage 1: rows in half precision, scaled by a power of two so that the largest component is in
+// [1, 2), with their lengths. A warp a row.
+//
+// rows: count x dims. halves: count x padded (a multiple of 32, zeros behind dims). norms: canonical
+// sums of squares. lengths: their roots. scales: what a half counts; NaN where sums of squares may
+// leave the range of a float, so that every bound is NaN and the row a candidate.
+
+extern "C" __global__ void prep_rows(const float *rows, u32 count, u32 dims, u32 padded,
+                                     u16 *halves, float *norms, float *lengths, float *scales) {
+    u32 row = blockIdx.x * WARPS + threadIdx.x / WARP, lane = threadIdx.x % WARP;
+    if (row >= count) {
+        return;
+    }
+    const float *from = rows + (u64)row * dims;
+    float largest = 0.0f;
+    for (u32 i = lane; i < dims; i += WARP) {
+        largest = fmaxf(largest, fabsf(from[i]));
+    }
+    for (u32 width = 16; width > 0; width /= 2) {
+        largest = fmaxf(largest, __shfl_xor_sync(ALL_LANES, largest, width));
+    }
+    u32 exponent = ((u32)__float_as_int(largest) >> 23) & 0xffu;
+    bool zero = largest == 0.0f, usable = exponent >= 127u - 50u && exponent <= 127u + 50u;
+    // 2^(127 - exponent), and back.
+    float down = usable ? __int_as_float((127u + 127u - exponent) << 23) : 0.0f;
+    float up = usable ? __int_as_float(exponent << 23) : __int_as_float(NAN_BITS);
+    u16 *to = halves + (u64)row * padded;
+    for (u32 i = lane; i < padded; i += WARP) {
+        to[i] = half_bits(i < dims ? __fmul_rn(from[i], down) : 0.0f);
+    }
+    float norm = canonical_sum(INNER_PRODUCT, from, from, dims, lane);
+    if (lane == 0) {
+        norms[row] = norm;
+        lengths[row] = sqrtf(norm);
+        scales[row] = zero ? 1.0f : up;
+    }
+}
+
+// ---- Stage 2: candidates. A row is one unless a bound proves that it is farther than what the
+// query has already. Candidates of query q are its `counts[q]` slots from q * slots on; where they
+// don't fit, `overflow` is set and the later stages do nothing.
+
+__device__ static inline void keep(u32 query, u32 row, u32 slots, u32 *counts, u32 *candidates,
+                                   u32 *overflow) {
+    u32 at = atomicAdd(&counts[query], 1u);
+    if (at < slots) {
+        candidates[(u64)query * slots + at] = row;
+    } else {
+        *overflow = 1u;
+    }
+}
+
+// At most the distance in the space of the thresholds (squared for L2); NaN where nothing is known.
+// `relative` bounds the error of a product of two vectors over their lengths, `rounding` that of a
+// canonical sum, relative to the sum of the sizes of its terms.
+__device__ static inline float at_least(int metric, float dot, float length_a, float length_b,
+                                        float relative, float rounding) {
+    float product = length_a * length_b;
+    if (metric == L2) {
+        float squares = length_a * length_a + length_b * length_b;
+        return squares - 2.0f * dot - 2.0f * relative * product - rounding * squares;
+    }
+    if (metric == INNER_PRODUCT) {
+        return -dot - (relative + rounding) * product;
+    }
+    if (product == 0.0f && dot == 0.0f) {
+        // All components of one are zero: the operator gives NaN, which is farthest. (Where squares
+        // vanish that are not zero, the scale and so the product is NaN.)
+        return __int_as_float(0x7f800000);
+    }
+    return 1.0f - dot / product - (relative + rounding);
+}
+
+#define TILE 128u
+#define STEP 32u
+// Halves from one row of a tile to the next: 20 words, so that the 8 rows that a warp reads at once
+// lie in different banks.
+#define STRIDE 40u
+
+// A block takes 128 queries and 128 rows; a warp 32 queries and 64 rows of them.
+extern "C" __global__ void tile_candidates(
+    int metric, const u16 *queries, const float *query_lengths, const float *query_scales,
+    u32 query_count, const u16 *rows, const float *row_lengths, const float *row_scales,
+    u32 row_count, u32 padded, float relative, float rounding, const float *thresholds, u32 slots,
+    u32 *counts, u32 *candidates, u32 *overflow) {
+    __shared__ u32 query_tile[TILE * STRIDE / 2];
+    __shared__ u32 row_tile[TILE * STRIDE / 2];
+    u32 first_row = blockIdx.x * TILE, first_query = blockIdx.y * TILE;
+    u32 warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
+    u32 warp_query = warp / 2 * 32, warp_row = warp % 2 * 64;
+    u32 group = lane / 4, part = lane % 4;
+    float sums[2][8][4];
+    for (u32 m = 0; m < 2; m++) {
+        for (u32 n = 0; n < 8; n++) {
+            for (u32 i = 0; i < 4; i++) {
+                sums[m][n][i] = 0.0f;
+            }
+        }
+    }
+    for (u32 start = 0; start < padded; start += STEP) {
+        __syncthreads();
+        // Four halves (8 bytes) a load; 8 loads a row of a tile.
+        for (u32 at = threadIdx.x; at < TILE * 8; at += THREADS) {
+            u32 row = at / 8, four = at % 8;
+            u64 a = 0, b = 0;
+            if (first_query + row < query_count) {
+                a = *(const u64 *)(queries + (u64)(first_query + row) * padded + start + four * 4);
+            }
+            if (first_row + row < row_count) {
+                b = *(const u64 *)(rows + (u64)(first_row + row) * padded + start + four * 4);
+            }
+            u32 to = row * (STRIDE / 2) + four * 2;
+            query_tile[to] = (u32)a;
+            query_tile[to + 1] = (u32)(a >> 32);
+            row_tile[to] = (u32)b;
+            row_tile[to + 1] = (u32)(b >> 32);
+        }
+        __syncthreads();
+        for (u32 k = 0; k < STEP; k += 16) {
+            u32 a[2][4];
+            for (u32 m = 0; m < 2; m++) {
+                u32 at = (warp_query + m * 16 + group) * (STRIDE / 2) + k / 2 + part;
+                a[m][0] = query_tile[at];
+                a[m][1] = query_tile[at + 8 * (STRIDE / 2)];
+                a[m][2] = query_tile[at + 4];
+                a[m][3] = query_tile[at + 8 * (STRIDE / 2) + 4];
+            }
+            for (u32 n = 0; n < 8; n++) {
+                u32 at = (warp_row + n * 8 + group) * (STRIDE / 2) + k / 2 + part;
+                u32 b[2] = {row_tile[at], row_tile[at + 4]};
+                mma(sums[0][n], a[0], b);
+                mma(sums[1][n], a[1], b);
+            }
+        }
+    }
+    for (u32 m = 0; m < 2; m++) {
+        for (u32 half = 0; half < 2; half++) {
+            u32 query = first_query + warp_query + m * 16 + half * 8 + group;
+            if (query >= query_count) {
+                continue;
+            }
+            float length = query_lengths[query], scale = query_scales[query];
+            float threshold = thresholds[query];
+            for (u32 n = 0; n < 8; n++) {
+                for (u32 i = 0; i < 2; i++) {
+                    u32 row = first_row + warp_row + n * 8 + part * 2 + i;
+                    if (row >= row_count) {
+                        continue;
+                    }
+                    float dot = sums[m][n][half * 2 + i] * scale * row_scales[row];
+                    float bound =
+                        at_least(metric, dot, length, row_lengths[row], relative, rounding);
+                    // NaN is no proof.
+                    if (!(bound > threshold)) {
+                        keep(query, row, slots, counts, candidates, overflow);
+                    }
+                }
+            }
+        }
+    }
+}
+
+// Where no product of matrices bounds the distance: a warp a pair, exact at once.
+extern "C" __global__ void scan_candidates(int metric, const float *queries, u32 query_count,
+                                           const float *rows, u32 row_count, u32 dims,
+                                           const float *thresholds, u32 slots, u32 *counts,
+                                           u32 *candidates, u32 *overflow) {
+    u32 lane = threadIdx.x % WARP, row = blockIdx.y * WARPS + threadIdx.x / WARP;
+    u32 query = blockIdx.x;
+    if (row >= row_count || query >= query_count) {
+        return;
+    }
+    float sum = canonical_sum(metric, queries + (u64)query * dims, rows + (u64)row * dims, dims,
+                              lane);
+    if (lane == 0 && !(sum > thresholds[query])) {
+        keep(query, row, slots, counts, candidates, overflow);
+    }
+}
+
+// ---- Stage 3: exact distances of the candidates. A block a query, a warp a candidate.
+
+extern "C" __global__ void exact_candidates(int metric, const float *queries,
+                                            const float *query_norms, const float *rows,
+                                            const float *row_norms, u32 dims, u32 slots,
+                                            const u32 *counts, const u32 *candidates,
+                                            u64 *distances, const u32 *overflow) {
+    if (*overflow) {
+        return;
+    }
+    u32 query = blockIdx.x, lane = threadIdx.x % WARP, count = counts[query];
+    const float *vector = queries + (u64)query * dims;
+    for (u32 at = threadIdx.x / WARP; at < count; at += WARPS) {
+        u64 slot = (u64)query * slots + at;
+        u32 row = candidates[slot];
+        float sum = canonical_sum(metric, vector, rows + (u64)row * dims, dims, lane);
+        if (lane == 0) {
+            distances[slot] =
+                ordered(operator_value(metric, sum, query_norms[query], row_norms[row]));
+        }
+    }
+}
+
+// ---- Stage 4: the nearest k of what a query had and of its candidates, in order, and the new
+// threshold. A block a query. `within`: the largest distance wanted, NaN for any.
+
+#define MOST 2048u
+
+extern "C" __global__ void merge_nearest(int metric, u32 k, double within, u64 first_row, u32 slots,
+                                         u32 *counts, const u32 *candidates, const u64 *distances,
+                                         u32 *found, u64 *found_distances, u64 *found_rows,
+                                         float *thresholds, const u32 *overflow) {
+    __shared__ u64 keys[MOST];
+    __shared__ u64 ids[MOST];
+    __shared__ u32 kept;
+    if (*overflow) {
+        return;
+    }
+    u32 query = blockIdx.x, had = found[query], more = counts[query];
+    if (more == 0) {
+        return;
+    }
+    u32 size = 1;
+    while (size < had + more) {
+        size *= 2;
+    }
+    for (u32 at = threadIdx.x; at < size; at += THREADS) {
+        // Greater than any distance, NaN included.
+        u64 key = ~0ull, id = ~0ull;
+        if (at < had) {
+            key = found_distances[(u64)query * k + at];
+            id = found_rows[(u64)query * k + at];
+        } else if (at < had + more) {
+            u64 slot = (u64)query * slots + at - had;
+            double distance = distance_of(distances[slot]);
+            if (within != within || distance <= within) {
+                key = distances[slot];
+                id = first_row + candidates[slot];
+            }
+        }
+        keys[at] = key;
+        ids[at] = id;
+    }
+    for (u32 run = 2; run <= size; run *= 2) {
+        for (u32 step = run / 2; step > 0; step /= 2) {
+            __syncthreads();
+            for (u32 at = threadIdx.x; at < size; at += THREADS) {
+                u32 other = at ^ step;
+                if (other > at) {
+                    bool up = (at & run) == 0;
+                    if (before(keys[other], ids[other], keys[at], ids[at]) == up) {
+                        u64 key = keys[at], id = ids[at];
+                        keys[at] = keys[other];
+                        ids[at] = ids[other];
+                        keys[other] = key;
+                        ids[other] = id;
+                    }
+                }
+            }
+        }
+    }
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        kept = 0;
+    }
+    __syncthreads();
+    u32 most = size < k ? size : k;
+    for (u32 at = threadIdx.x; at < most; at += THREADS) {
+        if (ids[at] != ~0ull) {
+            found_distances[(u64)query * k + at] = keys[at];
+            found_rows[(u64)query * k + at] = ids[at];
+            atomicAdd(&kept, 1u);
+        }
+    }
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        found[query] = kept;
+        counts[query] = 0;
+        if (kept == k) {
+            double distance = distance_of(keys[k - 1]);
+            // In the space of the bounds, and up by more than what rounding takes.
+            double key = metric == L2 ? distance * distance : distance;
+            float threshold = (float)(key + fabs(key) * 1e-6 + (metric == COSINE ? 1e-6 : 1e-37));
+            thresholds[query] = threshold == threshold ? threshold : __int_as_float(0x7f800000);
+        }
+    }
+}
+
+// ---- Which of the rows from `first_row` on some query holds: bit `row - first_row` of `marks`.
+
+extern "C" __global__ void mark_found(u32 query_count, u32 k, const u32 *found,
+                                      const u64 *found_rows, u64 first_row, u32 row_count,
+                                      u32 *marks) {
+    u64 at = (u64)blockIdx.x * THREADS + threadIdx.x;
+    u64 query = at / k;
+    if (query >= query_count || at % k >= found[query]) {
+        return;
+    }
+    u64 row = found_rows[at];
+    if (row >= first_row && row < first_row + row_count) {
+        u32 bit = (u32)(row - first_row);
+        atomicOr(&marks[bit / 32], 1u << (bit % 32));
+    }
+}

@@ -1,0 +1,201 @@
+//! The program that drives a GPU: when it is asked, how it is waited for, what becomes of failures, and
+//! what it did in this session.
+
+use std::cell::RefCell;
+use std::ffi::CStr;
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use pgnear_device::remote::{DeviceInfo, Launch, Remote, Tally, Wait, suits};
+use pgnear_device::{Device, DeviceError, Wanted};
+use pgnear_values::{Code, ValueError, error};
+use pgrx::pg_sys;
+
+use super::error::warning;
+use super::index::value_error;
+use super::settings::{self, Gpu};
+
+/// Bytes of vectors that travel at once.
+const SLOT_BYTES: usize = 16 << 20;
+/// A program that says nothing for so long hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// After a failure no GPU is asked for so long.
+const REST: Duration = Duration::from_secs(60);
+
+/// What the GPU did in this session.
+#[derive(Debug, Default, Clone)]
+pub struct Stats {
+    /// What went through it.
+    pub tally: Tally,
+    /// Time from starting the program to its end.
+    pub time: Duration,
+    /// Work that the CPU did after the GPU had failed, or was not there.
+    pub fallbacks: u64,
+    /// Why, the last time.
+    pub last_error: Option<String>,
+    rest_until: Option<Instant>,
+}
+
+thread_local! {
+    static STATS: RefCell<Stats> = RefCell::default();
+}
+
+/// What the GPU did in this session so far.
+pub fn stats() -> Stats {
+    STATS.with_borrow(Stats::clone)
+}
+
+/// Waits for the socket together with what a backend has to answer to.
+struct Backend;
+
+impl Wait<ValueError> for Backend {
+    fn readable(&mut self, socket: RawFd, timeout: Duration) -> Result<bool, ValueError> {
+        let events = pg_sys::WL_LATCH_SET
+            | pg_sys::WL_SOCKET_READABLE
+            | pg_sys::WL_TIMEOUT
+            | pg_sys::WL_EXIT_ON_PM_DEATH;
+        // SAFETY: the backend's own latch, and a socket that is open. Where PostgreSQL raises an error,
+        // or ends the process, the program ends with its owner.
+        let happened = unsafe {
+            let happened = pg_sys::WaitLatchOrSocket(
+                pg_sys::MyLatch,
+                events as i32,
+                socket,
+                timeout.as_millis().min(1 << 30) as std::ffi::c_long,
+                pg_sys::PG_WAIT_EXTENSION,
+            );
+            if happened as u32 & pg_sys::WL_LATCH_SET != 0 {
+                pg_sys::ResetLatch(pg_sys::MyLatch);
+            }
+            happened
+        };
+        pgrx::check_for_interrupts!();
+        Ok(happened as u32 & pg_sys::WL_SOCKET_READABLE != 0)
+    }
+}
+
+fn launch() -> Launch {
+    // SAFETY: the server's own folder of libraries, a string that ends with a zero.
+    let folder = unsafe { CStr::from_ptr((&raw const pg_sys::pkglib_path).cast()) };
+    let folder = PathBuf::from(folder.to_string_lossy().into_owned());
+    Launch {
+        program: settings::gpu_program().map_or_else(|| folder.join("pgnear-gpu"), PathBuf::from),
+        library_folder: settings::gpu_library_folder().map(PathBuf::from),
+        ordinal: settings::gpu_device(),
+        memory: settings::gpu_memory_limit(),
+        slot_bytes: SLOT_BYTES,
+        patience: PATIENCE,
+        environment: Vec::new(),
+    }
+}
+
+/// Asks the GPU what it is; the reason where none can be used.
+///
+/// # Errors
+/// Those of waiting.
+pub fn info() -> Result<Result<DeviceInfo, String>, ValueError> {
+    if settings::gpu() == Gpu::Off {
+        return Ok(Err("pgnear.gpu is off".into()));
+    }
+    let mut backend = Backend;
+    match Remote::start(&launch(), &mut backend) {
+        Ok(remote) => Ok(Ok(remote.info().clone())),
+        Err(DeviceError::Lost(why)) => Ok(Err(why)),
+        Err(other) => Err(value_error_of(other)),
+    }
+}
+
+/// Whether work of so many multiplications goes to a GPU, if there is one.
+fn is_wanted(multiplications: f64) -> bool {
+    match settings::gpu() {
+        Gpu::Off => false,
+        Gpu::On => true,
+        Gpu::Auto => {
+            let rests = STATS.with_borrow(|stats| stats.rest_until);
+            multiplications >= settings::gpu_min_work()
+                && rests.is_none_or(|until| Instant::now() >= until)
+        }
+    }
+}
+
+/// Does a search of about so many multiplications on a GPU; `None` where it is the CPU's: where no GPU is
+/// asked, or none is there, or it failed. `run` changes nothing that its being run anew would not.
+///
+/// # Errors
+/// Those of `run` and of waiting; under `pgnear.gpu = on` also that of the GPU.
+pub fn try_run<T>(
+    (wanted, dims): (Wanted, usize),
+    multiplications: f64,
+    run: impl FnOnce(&mut dyn Device<ValueError>) -> Result<T, DeviceError<ValueError>>,
+) -> Result<Option<T>, ValueError> {
+    if !is_wanted(multiplications) {
+        return Ok(None);
+    }
+    if let Err(why) = suits(wanted, dims, SLOT_BYTES) {
+        // That is no failure.
+        return match settings::gpu() {
+            Gpu::On => Err(no_gpu(&why)),
+            _ => Ok(None),
+        };
+    }
+    let started = Instant::now();
+    let mut backend = Backend;
+    let mut remote = match Remote::start(&launch(), &mut backend) {
+        Ok(remote) => remote,
+        Err(DeviceError::Lost(why)) => return failed(why, false),
+        Err(other) => return Err(value_error_of(other)),
+    };
+    let outcome = run(&mut remote);
+    let tally = remote.tally();
+    drop(remote);
+    STATS.with_borrow_mut(|stats| {
+        stats.tally.requests += tally.requests;
+        stats.tally.vectors += tally.vectors;
+        stats.tally.bytes += tally.bytes;
+        stats.time += started.elapsed();
+    });
+    match outcome {
+        Ok(result) => Ok(Some(result)),
+        Err(DeviceError::Lost(why)) => failed(why, true),
+        Err(other) => Err(value_error_of(other)),
+    }
+}
+
+/// Leaves the work to the CPU, with a warning where a GPU was there, or raises the error.
+fn failed<T>(why: String, was_there: bool) -> Result<Option<T>, ValueError> {
+    STATS.with_borrow_mut(|stats| {
+        stats.fallbacks += 1;
+        stats.last_error = Some(why.clone());
+        stats.rest_until = Some(Instant::now() + REST);
+    });
+    if settings::gpu() == Gpu::On {
+        return Err(no_gpu(&why));
+    }
+    if was_there {
+        warning(
+            format!("the GPU failed, and the CPU does the work: {why}"),
+            "No GPU is asked for a minute. Nothing else is different.",
+            "SELECT * FROM pgnear_gpu_info() says whether one can be used.",
+        );
+    }
+    Ok(None)
+}
+
+fn no_gpu(why: &str) -> ValueError {
+    let hint = "Set pgnear.gpu to auto to let the CPU do the work.";
+    value_error(
+        Code::SystemError,
+        format!("cannot use a GPU: {why}"),
+        Some(hint),
+    )
+}
+
+/// What a device's error is to a caller of SQL.
+pub fn value_error_of(failed: DeviceError<ValueError>) -> ValueError {
+    match failed {
+        DeviceError::Poll(error) => error,
+        DeviceError::OutOfMemory(_) => error::out_of_memory(),
+        other => value_error(Code::InternalError, other.to_string(), None),
+    }
+}
