@@ -264,6 +264,7 @@ def test_the_program_can_not_be_chosen_by_everybody(server, tables):
         connection.execute("SET pgnear.gpu = off; SET pgnear.gpu_device = 1; SET pgnear.gpu_min_work = 3")
         connection.execute("SELECT * FROM pgnear_gpu_info()")
         connection.execute("SELECT * FROM pgnear_gpu_stats")
+        connection.rollback()
 
 
 def test_a_great_many_batches_leave_nothing_behind(session):

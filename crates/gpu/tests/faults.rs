@@ -159,12 +159,11 @@ fn other_programs_are_not_believed() {
 #[test]
 fn a_caller_that_stops_waiting_ends_the_program_at_once() {
     standin_only!();
+    let launch = launch_with("hang=2");
     let mut poll = Poll {
-        fail_at: Some(4),
-        ..Poll::default()
+        fail_at: Some(Instant::now() + Duration::from_millis(1000)),
     };
     let started = Instant::now();
-    let launch = launch_with("hang=2");
     let mut remote = Remote::start(&launch, &mut poll).unwrap();
     let outcome = (|| {
         let mut search = remote.search(WANTED, DIMS, &vectors(10, DIMS, 1, false))?;

@@ -5,7 +5,7 @@ use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pgnear_device::remote::{Launch, Remote, Wait};
 use pgnear_device::{CancelFlag, MemoryBudget, Neighbour, Pool, Progress, Wanted};
@@ -53,19 +53,21 @@ pub fn launch_with(faults: &str) -> Launch {
     }
 }
 
-/// Waits by `poll`, and counts.
+/// Waits by `poll`.
 #[derive(Default)]
 pub struct Poll {
-    pub waits: usize,
-    /// Fails from this wait on.
-    pub fail_at: Option<usize>,
+    /// Fails from then on.
+    pub fail_at: Option<Instant>,
 }
 
 impl Wait<&'static str> for Poll {
     fn readable(&mut self, socket: RawFd, timeout: Duration) -> Result<bool, &'static str> {
-        self.waits += 1;
-        if self.fail_at.is_some_and(|at| self.waits >= at) {
-            return Err("stopped");
+        let mut timeout = timeout;
+        if let Some(at) = self.fail_at {
+            if Instant::now() >= at {
+                return Err("stopped");
+            }
+            timeout = timeout.min(Duration::from_millis(20));
         }
         let mut poll = libc::pollfd {
             fd: socket,
