@@ -17,10 +17,3 @@ CREATE FUNCTION pgnear_gpu_stats(
 
 COMMENT ON FUNCTION pgnear_gpu_stats() IS
     'what the GPU did in this session';
-
-CREATE VIEW pgnear_gpu_stats AS SELECT * FROM pgnear_gpu_stats();
-
-COMMENT ON VIEW pgnear_gpu_stats IS
-    'what the GPU did in this session';
-
-GRANT SELECT ON pgnear_gpu_stats TO PUBLIC;

@@ -28,6 +28,9 @@ pub struct PgStore<'rel> {
     /// Whether interrupts are checked with vacuum's cost delay.
     vacuum: bool,
     hints: Rc<Hints>,
+    /// Whether changes are logged one by one; else [`PgBulkWriter::log`] does it for all, and they are
+    /// made in place.
+    logged: bool,
     /// Whether pages may be looked at without a lock, where that only steers.
     unlocked_reads: bool,
     /// Blocks seen last: asking the file system for each page read would cost a system call.
@@ -48,11 +51,21 @@ impl PgStore<'_> {
             relation,
             strategy,
             vacuum,
+            logged: true,
             // SAFETY: the relation is open.
             hints: unsafe { Hints::of(relation) },
             unlocked_reads: super::settings::unlocked_reads(),
             blocks: Cell::new(0),
             open: PhantomData,
+        }
+    }
+
+    /// The pages of an index in the making, which nobody else sees and an error does away with: a
+    /// [`PgBulkWriter`] logs them in the end.
+    pub fn unlogged(self) -> Self {
+        PgStore {
+            logged: false,
+            ..self
         }
     }
 
@@ -409,6 +422,16 @@ impl Txn for PgTxn<'_> {
         let locked = *self.locked(slot);
         let page = if locked.registered {
             locked.page
+        } else if !self.store.logged {
+            if locked.new {
+                // SAFETY: the page is locked exclusively by us, BLCKSZ bytes long.
+                unsafe { locked.page.write_bytes(0, PAGE_SIZE) };
+            }
+            self.slots[slot.0 as usize] = Some(Locked {
+                registered: true,
+                ..locked
+            });
+            locked.page
         } else {
             let flags = if locked.new {
                 pg_sys::GENERIC_XLOG_FULL_IMAGE as i32
@@ -447,6 +470,13 @@ impl Txn for PgTxn<'_> {
     }
 
     fn commit(mut self) -> Result<(), Error> {
+        if !self.store.logged {
+            for locked in self.slots.iter().flatten().filter(|slot| slot.registered) {
+                let buffer = locked.buffer;
+                // SAFETY: pinned, and locked exclusively.
+                unsafe { raw::guarded(move || raw::MarkBufferDirty(buffer)) }
+            }
+        }
         let state = std::mem::replace(&mut self.state, std::ptr::null_mut());
         if !state.is_null() {
             // SAFETY: the state was started here and is used for the last time.
@@ -488,14 +518,15 @@ impl PgBulkWriter {
         }
     }
 
-    /// Logs what was written, where the relation (or an init fork, always) needs it.
+    /// Logs what was written, also by a store that is [`PgStore::unlogged`], where the relation (or an init fork, always) needs it.
     pub fn log(self) {
-        // SAFETY: the relation is open, and all pages below `blocks` exist and have a standard header.
+        // SAFETY: the relation is open, and all its pages have a standard header.
         unsafe {
+            let blocks = pg_sys::RelationGetNumberOfBlocksInFork(self.relation, self.fork);
             if super::compat::relation_needs_wal(self.relation)
                 || self.fork == pg_sys::ForkNumber::INIT_FORKNUM
             {
-                pg_sys::log_newpage_range(self.relation, self.fork, 0, self.blocks, true);
+                pg_sys::log_newpage_range(self.relation, self.fork, 0, blocks, true);
             }
         }
     }

@@ -116,11 +116,11 @@ def test_same_rows_as_on_the_cpu(session, operator):
 
 
 def test_statistics_count(session):
-    before = session.execute("SELECT * FROM pgnear_gpu_stats").fetchone()
+    before = session.execute("SELECT * FROM pgnear_gpu_stats()").fetchone()
     assert before == (0, 0, 0, 0, 0, None)
     answers(session)
     requests, vectors, count, milliseconds, fallbacks, error = session.execute(
-        "SELECT * FROM pgnear_gpu_stats"
+        "SELECT * FROM pgnear_gpu_stats()"
     ).fetchone()
     assert (requests, vectors, fallbacks, error) == (1, 1530, 0, None)
     assert count >= 1530 * 24 * 4 and milliseconds >= 0
@@ -141,10 +141,10 @@ def test_info_tells_the_device_or_the_reason(session, tmp_path):
 def test_small_work_stays_on_the_cpu(session):
     session.execute("SET pgnear.gpu = auto")
     answers(session)
-    assert session.execute("SELECT requests, fallbacks FROM pgnear_gpu_stats").fetchone() == (0, 0)
+    assert session.execute("SELECT requests, fallbacks FROM pgnear_gpu_stats()").fetchone() == (0, 0)
     session.execute("SET pgnear.gpu_min_work = 0.001")
     answers(session)
-    assert session.execute("SELECT requests, fallbacks FROM pgnear_gpu_stats").fetchone() == (1, 0)
+    assert session.execute("SELECT requests, fallbacks FROM pgnear_gpu_stats()").fetchone() == (1, 0)
 
 
 @pytest.mark.parametrize("words", ["exit=4", "launch=5", "memory=20000"])
@@ -167,7 +167,7 @@ def test_a_failure_costs_a_warning_and_time_or_is_an_error(session, folder, word
         assert answers(other) == expected
         assert [severity for severity, _ in notices] == ["WARNING"]
         assert notices[0][1].startswith("the GPU failed, and the CPU does the work: ")
-        fallbacks, error = other.execute("SELECT fallbacks, last_error FROM pgnear_gpu_stats").fetchone()
+        fallbacks, error = other.execute("SELECT fallbacks, last_error FROM pgnear_gpu_stats()").fetchone()
         assert fallbacks == 1 and notices[0][1].endswith(error)
 
 
@@ -179,7 +179,7 @@ def test_without_a_gpu_nothing_is_said(session, folder):
     session.execute("SET pgnear.gpu = auto; SET pgnear.gpu_min_work = 0")
     assert answers(session) == expected
     assert notices == []
-    last = session.execute("SELECT fallbacks, last_error FROM pgnear_gpu_stats").fetchone()
+    last = session.execute("SELECT fallbacks, last_error FROM pgnear_gpu_stats()").fetchone()
     assert last == (1, "the NVIDIA driver sees no GPU")
 
 
@@ -231,7 +231,7 @@ def test_a_program_that_is_killed_is_noticed(session, folder):
     os.kill(child(session.info.backend_pid), signal.SIGKILL)
     thread.join()
     assert outcome[0] == expected
-    error = session.execute("SELECT last_error FROM pgnear_gpu_stats").fetchone()[0]
+    error = session.execute("SELECT last_error FROM pgnear_gpu_stats()").fetchone()[0]
     assert error.startswith("the GPU program ended with signal: 9"), error
 
 
@@ -263,7 +263,7 @@ def test_the_program_can_not_be_chosen_by_everybody(server, tables):
             connection.execute("ROLLBACK TO before")
         connection.execute("SET pgnear.gpu = off; SET pgnear.gpu_device = 1; SET pgnear.gpu_min_work = 3")
         connection.execute("SELECT * FROM pgnear_gpu_info()")
-        connection.execute("SELECT * FROM pgnear_gpu_stats")
+        connection.execute("SELECT * FROM pgnear_gpu_stats()")
         connection.rollback()
 
 

@@ -177,12 +177,12 @@ pub fn build(
         builds.rows_done(progress.done());
         builds.poll()
     })?;
-    writer.log();
     if late_rows > 0 {
-        let store = index.store();
+        let store = index.store().unlogged();
         let meta = Meta::read(&store)?;
         late.drain(&mut |_, tid, elements| hnsw::insert(&store, &meta, tid, elements))?;
     }
+    writer.log();
     Ok(BuildTotals {
         heap_rows,
         index_rows: (built + late_rows) as f64,

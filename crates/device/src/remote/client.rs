@@ -160,10 +160,10 @@ impl<'w, E> Remote<'w, E> {
                 Ok(Some((message, _))) => {
                     return Err(rubbish(format_args!("a message of kind {}", message.kind)));
                 }
-                Ok(None) => return Err(DeviceError::Lost(self.program.ended())),
+                Ok(None) => return Err(self.ended(socket)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
-                    return Err(DeviceError::Lost(self.program.ended()));
+                    return Err(self.ended(socket));
                 }
                 Err(error) => return Err(lost("cannot hear the GPU program", error)),
             }
@@ -174,6 +174,14 @@ impl<'w, E> Remote<'w, E> {
                 let why = format!("the GPU program said nothing for {seconds} seconds");
                 return Err(DeviceError::Lost(why));
             }
+        }
+    }
+
+    /// What it means that the program closed its end: what the caller has to answer to comes first.
+    fn ended(&mut self, socket: RawFd) -> DeviceError<E> {
+        match self.wait.readable(socket, Duration::ZERO) {
+            Err(error) => DeviceError::Poll(error),
+            Ok(_) => DeviceError::Lost(self.program.ended()),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -45,7 +46,9 @@ impl Program {
             .arg(std::process::id().to_string())
             .stdin(Stdio::from(there))
             .stdout(Stdio::from(memory))
-            .stderr(Stdio::null());
+            .stderr(Stdio::null())
+            // PostgreSQL signals the group of a backend: cancel and terminate are not for the program.
+            .process_group(0);
         if let Some(folder) = &launch.library_folder {
             command.env("LD_LIBRARY_PATH", folder);
         }
