@@ -88,15 +88,32 @@ impl<'rel> Builds<'rel> {
         unsafe { pg_sys::maintenance_work_mem as usize * 1024 }
     }
 
-    /// Threads for this build: `pgnear.max_threads`, or what a parallel build may use.
+    /// Rows that the planner expects of the table.
+    pub fn expected_rows(&self) -> f64 {
+        let (mut pages, mut rows, mut visible) = (0, 0.0, 0.0);
+        // SAFETY: the heap is open; there is room for the three results.
+        unsafe {
+            let none = std::ptr::null_mut();
+            let (pages, visible) = (&raw mut pages, &raw mut visible);
+            pg_sys::estimate_rel_size(self.heap, none, pages, &raw mut rows, visible);
+        }
+        rows
+    }
+
+    /// Threads for this build.
     pub fn pool(&self) -> Pool {
+        Pool::new(self.threads())
+    }
+
+    /// Threads for this build: `pgnear.max_threads`, or what a parallel build may use.
+    pub fn threads(&self) -> usize {
         let wanted = match settings::max_threads() {
             // SAFETY: a setting, read on the backend's thread.
             0 => unsafe { pg_sys::max_parallel_maintenance_workers as usize + 1 },
             threads => threads,
         };
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-        Pool::new(wanted.min(cores))
+        wanted.min(cores)
     }
 
     pub(super) fn heap(&self) -> pg_sys::Relation {

@@ -56,11 +56,15 @@ fn refuse(code: PgSqlErrorCode, message: String) -> ! {
 }
 
 /// Tells the client something it may want to act on.
-pub fn notice(message: impl Into<Cow<'static, str>>, detail: &'static str, hint: &'static str) {
+pub fn notice(
+    message: impl Into<Cow<'static, str>>,
+    detail: &'static str,
+    hint: impl Into<Cow<'static, str>>,
+) {
     let code = PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION;
     ErrorReport::new(code, message, "pgnear")
         .set_detail(detail)
-        .set_hint(hint)
+        .set_hint(hint.into())
         .report(PgLogLevel::NOTICE);
 }
 

@@ -19,7 +19,7 @@ use super::raw;
 const SHARE: i32 = pg_sys::BUFFER_LOCK_SHARE as i32;
 const EXCLUSIVE: i32 = pg_sys::BUFFER_LOCK_EXCLUSIVE as i32;
 const NEW_BLOCK: pg_sys::BlockNumber = pg_sys::InvalidBlockNumber;
-pub(super) const PAGE_SIZE: usize = pg_sys::BLCKSZ as usize;
+pub const PAGE_SIZE: usize = pg_sys::BLCKSZ as usize;
 
 /// The pages of an open index.
 pub struct PgStore<'rel> {
@@ -81,16 +81,30 @@ impl PgStore<'_> {
     }
 }
 
-/// Pins a block of a relation's main fork and locks it for sharing: where it was last, or the long
-/// way.
+/// Pins a block of a relation's main fork and locks it for sharing.
 ///
 /// # Safety
-/// `relation` is open, `hints` are its own, `strategy` is null or valid, and the block is there.
+/// As for [`read_locked`].
 pub(super) unsafe fn read_shared(
     relation: pg_sys::Relation,
     strategy: pg_sys::BufferAccessStrategy,
     hints: &Hints,
     block: u32,
+) -> pg_sys::Buffer {
+    // SAFETY: the caller's promise.
+    unsafe { read_locked(relation, strategy, hints, block, SHARE) }
+}
+
+/// Pins a block of a relation's main fork and locks it: where it was last, or the long way.
+///
+/// # Safety
+/// `relation` is open, `hints` are its own, `strategy` is null or valid, and the block is there.
+unsafe fn read_locked(
+    relation: pg_sys::Relation,
+    strategy: pg_sys::BufferAccessStrategy,
+    hints: &Hints,
+    block: u32,
+    mode: i32,
 ) -> pg_sys::Buffer {
     let (file, hint) = (hints.file().0, hints.to_try(block));
     let main = pg_sys::ForkNumber::MAIN_FORKNUM;
@@ -108,7 +122,7 @@ pub(super) unsafe fn read_shared(
                     strategy,
                 ),
             };
-            raw::LockBuffer(buffer, SHARE);
+            raw::LockBuffer(buffer, mode);
             buffer
         })
     };
@@ -336,20 +350,16 @@ impl PgTxn<'_> {
 impl Txn for PgTxn<'_> {
     fn lock(&mut self, block: u32) -> Result<Slot, Error> {
         self.store.check_block(block)?;
-        let (relation, strategy) = (self.store.relation, self.store.strategy);
-        // SAFETY: the relation is open; the closure owns nothing.
+        let store = self.store;
+        // SAFETY: the relation is open, and the block is there.
         let buffer = unsafe {
-            raw::guarded(move || {
-                let buffer = raw::ReadBufferExtended(
-                    relation,
-                    pg_sys::ForkNumber::MAIN_FORKNUM,
-                    block,
-                    pg_sys::ReadBufferMode::RBM_NORMAL,
-                    strategy,
-                );
-                raw::LockBuffer(buffer, EXCLUSIVE);
-                buffer
-            })
+            read_locked(
+                store.relation,
+                store.strategy,
+                &store.hints,
+                block,
+                EXCLUSIVE,
+            )
         };
         Ok(self.add(buffer, false))
     }

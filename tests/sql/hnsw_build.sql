@@ -87,6 +87,7 @@ DROP TABLE versions;
 
 -- Memory for the graph that does not suffice: rows are inserted one by one.
 CREATE TABLE large AS SELECT i AS id, ARRAY[i % 997, i % 89, i % 13, i % 7]::vector(4) AS v FROM generate_series(1, 6000) AS i;
+ANALYZE large;
 SET maintenance_work_mem = '2MB';
 CREATE INDEX large_v ON large USING hnsw ((v::vector(4)) vector_l2_ops);
 RESET maintenance_work_mem;

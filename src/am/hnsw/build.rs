@@ -1,6 +1,6 @@
 //! Building an hnsw index: a sample for the centre of the codes, then the rows, then the graph.
 
-use pgnear_ann::hnsw::{Builder, Centre, IndexSpec, Meta, Rerank};
+use pgnear_ann::hnsw::{Builder, Centre, IndexSpec, LateRows, Rerank};
 use pgnear_ann::{Element, hnsw};
 use pgnear_device::{CancelFlag, MemoryBudget, Pool, Progress};
 use pgnear_kernels::Metric;
@@ -15,7 +15,7 @@ use crate::pg::reloptions::{
     DEFAULT_EF_CONSTRUCTION, DEFAULT_M, HnswOptions, RERANK_AUTO, RERANK_HEAP, RERANK_INDEX,
 };
 use crate::pg::sort::RowSort;
-use crate::pg::store::PgBulkWriter;
+use crate::pg::store::{PAGE_SIZE, PgBulkWriter};
 
 /// Where the rotation, the sample and the order of the build start: a rebuild repeats.
 const SEED: u64 = 0x7067_6E65_6172;
@@ -145,10 +145,11 @@ pub fn build(
     let mut writer = builds.writer();
     let budget = MemoryBudget::new(builds.memory_limit());
     let mut builder = Builder::new(&mut writer, &spec, &centre, &budget)?;
-    // Rows that the graph has no memory for wait here, and are inserted one by one afterwards.
+    // Rows that the graph has no memory for wait here, and join it on its pages afterwards.
     // Made here: what is made while a row is looked at goes with that row.
-    let mut late = RowSort::new(budget.limit_bytes() / 4, None);
+    let mut late = RowSort::new(budget.limit_bytes() / 8, None);
     let mut late_rows = 0u64;
+    let all = expected(builds, &spec);
     let heap_rows = RowScan::whole(builds).scan(&mut |tid, dims, elements| {
         check_dims(&spec, dims)?;
         if is_skipped(spec.element, spec.metric, elements) {
@@ -158,16 +159,9 @@ pub fn build(
             if builder.has_room() {
                 return Ok(builder.push(tid, elements)?);
             }
-            notice(
-                format!(
-                    "hnsw graph no longer fits into maintenance_work_mem after {} tuples",
-                    builder.rows()
-                ),
-                "Building will take significantly more time.",
-                "Increase maintenance_work_mem to speed up builds.",
-            );
+            no_more_room(builder.rows(), all);
         }
-        late.put(0, tid, elements);
+        late.put(random_key(late_rows), tid, elements);
         late_rows += 1;
         Ok(())
     })?;
@@ -179,14 +173,51 @@ pub fn build(
     })?;
     if late_rows > 0 {
         let store = index.store().unlogged();
-        let meta = Meta::read(&store)?;
-        late.drain(&mut |_, tid, elements| hnsw::insert(&store, &meta, tid, elements))?;
+        let mut rows = LateRows::new(&store)?;
+        let mut done = built;
+        builds.rows_total(built + late_rows);
+        late.drain(&mut |_, tid, elements| {
+            done += 1;
+            if done.is_multiple_of(256) {
+                builds.rows_done(done);
+            }
+            rows.insert(tid, elements)
+        })?;
+        rows.finish()?;
     }
     writer.log();
     Ok(BuildTotals {
         heap_rows,
         index_rows: (built + late_rows) as f64,
     })
+}
+
+/// The rows that the planner expects of the table, and the bytes of memory that a graph of them takes.
+fn expected(builds: &Builds<'_>, spec: &IndexSpec) -> (u64, u64) {
+    let rows = builds.expected_rows() as u64;
+    let bytes = hnsw::build_bytes(spec, PAGE_SIZE, rows, builds.threads());
+    (rows, bytes.unwrap_or(u64::MAX))
+}
+
+/// Says that the rest of the rows will take longer, and what would help.
+fn no_more_room(rows: u64, (expected, bytes): (u64, u64)) {
+    notice(
+        format!("hnsw graph no longer fits into maintenance_work_mem after {rows} tuples"),
+        "Building will take significantly more time.",
+        format!(
+            "Increase maintenance_work_mem to speed up builds: about {expected} tuples take {} MB.",
+            bytes.div_ceil(1 << 20)
+        ),
+    );
+}
+
+/// A key that puts rows into an order which repeats and has nothing to do with theirs in the table:
+/// the finalizer of MurmurHash3 (Appleby), a permutation of all numbers.
+fn random_key(number: u64) -> u32 {
+    let mut key = number as u32;
+    key = (key ^ (key >> 16)).wrapping_mul(0x85EB_CA6B);
+    key = (key ^ (key >> 13)).wrapping_mul(0xC2B2_AE35);
+    key ^ (key >> 16)
 }
 
 /// Writes an index without rows.

@@ -25,19 +25,43 @@ use crate::store::{MAX_RECORD_PAGES, Store, Txn};
 /// row may be in the index all the same: its transaction aborts, and vacuum removes it.
 pub fn insert(store: &impl Store, meta: &Meta, tid: Tid, payload: &[u8]) -> Result<(), Error> {
     check_length(meta.spec(), payload)?;
-    let layout = &meta.layout;
     let mut encoder = Encoder::read(store, meta)?;
+    add(store, meta, &mut encoder, tid, payload, LinksBack::Most)
+}
+
+/// Which of a new row's neighbours get a link back to it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum LinksBack {
+    /// Those in different directions, and at least half of the places: each costs a record.
+    Most,
+    All,
+}
+
+/// Files a row of the right length, whose code `encoder` makes.
+pub(super) fn add(
+    store: &impl Store,
+    meta: &Meta,
+    encoder: &mut Encoder,
+    tid: Tid,
+    payload: &[u8],
+    links_back: LinksBack,
+) -> Result<(), Error> {
+    let layout = &meta.layout;
     let mut blob = Aligned::zeroed(layout.blob)?;
     encoder.encode(payload, blob.as_mut_slice())?;
     let mut scorer = Scorer::new(meta)?;
-    scorer.set_vector(&mut encoder, payload)?;
+    scorer.set_vector(encoder, payload)?;
     let width = usize::from(meta.spec().ef_construction);
     // What is found is read again, under locks, before it is linked.
     let mut search = Search::new(meta, scorer, width, false)?.peeking(layout)?;
     search.run(store, layout, width, 0)?;
     let mut near = Near::new(meta)?;
     for item in search.beam.items() {
-        near.add(store, layout, &search.scorer, item.node())?;
+        match links_back {
+            LinksBack::Most => near.add(store, layout, &search.scorer, item.node())?,
+            // Nobody else is there to change what the search saw.
+            LinksBack::All => near.add_linked(store, layout, &search.scorer, item.node())?,
+        };
     }
     let copies = search.scorer.score_of_copies(blob.as_slice());
     let (neighbours, diverse) = near.choose(copies, layout.degree, layout.degree)?;
@@ -49,7 +73,10 @@ pub fn insert(store: &impl Store, meta: &Meta, tid: Tid, payload: &[u8]) -> Resu
         payload,
     };
     let (node, state) = insertion.write(&neighbours)?;
-    let back = diverse.max(layout.degree / 2).min(neighbours.len());
+    let back = match links_back {
+        LinksBack::Most => diverse.max(layout.degree / 2).min(neighbours.len()),
+        LinksBack::All => neighbours.len(),
+    };
     let mut links = Links::new(meta)?;
     let targets = neighbours[..back].iter().filter(|near| **near != node);
     for (at, target) in targets.enumerate() {
@@ -285,10 +312,11 @@ impl<'m> Links<'m> {
         };
         self.near.clear();
         for at in 0..self.list.len() {
-            self.near.add(store, layout, &self.scorer, self.list[at])?;
+            let near = self.list[at];
+            self.near.add_linked(store, layout, &self.scorer, near)?;
         }
         self.near.push(&self.scorer, node, blob)?;
-        let limit = layout.degree - layout.degree / 8;
+        let limit = layout.degree - layout.degree / 16;
         let (mut chosen, _) = self.near.choose(copies, limit, limit)?;
         if wanted && !chosen.contains(&node) {
             chosen.pop();

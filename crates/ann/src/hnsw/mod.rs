@@ -8,6 +8,7 @@ mod cost;
 mod entries;
 mod graph;
 mod insert;
+mod late;
 mod layout;
 mod meta;
 mod near;
@@ -30,6 +31,7 @@ pub use centre::Centre;
 pub use check::{Finding, check};
 pub use cost::{CostFigures, CostInput, estimate};
 pub use insert::insert;
+pub use late::LateRows;
 pub use layout::{
     MAX_BITS, MAX_DIMS, MAX_EF_CONSTRUCTION, MAX_M, MAX_NODES, MAX_SPARSE_DIMS,
     MIN_EF_CONSTRUCTION, MIN_M,

@@ -3,11 +3,12 @@
 use super::beam::Item;
 use super::layout::{CodeKind, Layout};
 use super::meta::Meta;
-use super::record::{NodeState, Record, with_vector};
+use super::record::{NodeState, Peeked, Record, with_vector};
 use super::select::{Pairs, Selection, select};
 use super::space::{Aligned, Scorer, blob_words};
 use crate::alloc;
 use crate::error::Error;
+use crate::page;
 use crate::store::Store;
 
 /// Candidates for the neighbours of a node.
@@ -22,6 +23,8 @@ pub(super) struct Near {
     pair_scorer: Scorer,
     selection: Selection,
     vector: Aligned,
+    /// Room for a look at a record without a lock; none where codes are the vectors themselves.
+    peeked: Vec<u8>,
 }
 
 impl Near {
@@ -35,6 +38,10 @@ impl Near {
             pair_scorer: Scorer::new(meta)?,
             selection: Selection::default(),
             vector: Aligned::zeroed(meta.layout.vector)?,
+            peeked: match meta.layout.code {
+                CodeKind::Plain => Vec::new(),
+                _ => alloc::filled(0, Peeked::len(&meta.layout))?,
+            },
         })
     }
 
@@ -99,6 +106,31 @@ impl Near {
         }
         self.push(scorer, node, record.blob())?;
         Ok(true)
+    }
+
+    /// Adds a node that a list leads to already: a look without a lock will do, since all that it decides
+    /// is which of the links of that list stay.
+    ///
+    /// # Errors
+    /// As for [`Near::add`].
+    pub fn add_linked(
+        &mut self,
+        store: &impl Store,
+        layout: &Layout,
+        scorer: &Scorer,
+        node: u32,
+    ) -> Result<bool, Error> {
+        let (block, at) = layout.record_place(node);
+        let mut peeked = std::mem::take(&mut self.peeked);
+        let seen = !peeked.is_empty() && store.peek(block, page::HEADER + at, &mut peeked);
+        let added = if seen && Peeked::of(&peeked).state == NodeState::Live {
+            self.push(scorer, node, Peeked::of(&peeked).blob)
+                .map(|()| true)
+        } else {
+            self.add(store, layout, scorer, node)
+        };
+        self.peeked = peeked;
+        added
     }
 
     /// Chooses neighbours: nodes, those in different directions first, and how many these are.

@@ -1,6 +1,6 @@
 //! Inserting row by row.
 
-use pgnear_ann::hnsw::{self, IndexSpec, Iterative, Meta, Rerank};
+use pgnear_ann::hnsw::{self, IndexSpec, Iterative, LateRows, Meta, Rerank};
 use pgnear_ann::{Element, Store};
 use pgnear_kernels::Metric;
 
@@ -25,6 +25,30 @@ fn an_index_grown_row_by_row_finds_what_a_built_one_does() {
         drain(&mut narrow, &store).unwrap();
         let met = narrow.stats().met;
         assert!(met < 1250, "{spec:?}: {met}");
+        assert!(
+            everything(&store, &query).iter().eq(rows.keys()),
+            "{spec:?}"
+        );
+    }
+}
+
+#[test]
+fn the_late_rows_of_a_build_are_found_as_if_they_had_been_there() {
+    for spec in all_specs() {
+        let rows = rows(&spec, 2500, 1);
+        let first: Rows = rows.clone().into_iter().take(400).collect();
+        let store = build(&spec, &first, 8192);
+        let mut late = LateRows::new(&store).unwrap();
+        for (tid, row) in rows.iter().skip(400) {
+            late.insert(*tid, row).unwrap();
+        }
+        assert!(late.insert(tid(1), &[1]).is_err());
+        late.finish().unwrap();
+        assert_eq!(harm(&store), [] as [String; 0], "{spec:?}");
+        let built = recall(&spec, &build(&spec, &rows, 8192), &rows, 40);
+        let grown = recall(&spec, &store, &rows, 40);
+        assert!(grown > built - 0.02, "{spec:?}: {grown}, built {built}");
+        let query = Source::new(&spec, 3).row();
         assert!(
             everything(&store, &query).iter().eq(rows.keys()),
             "{spec:?}"
