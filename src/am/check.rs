@@ -49,19 +49,27 @@ fn index_check(call: Call<'_>) -> Return {
         }
         Some("hnswhandler") => {
             let meta = readable(&open, hnsw::Meta::read(&store));
-            hnsw::check(&store, &meta, &mut heap, &mut |finding: hnsw::Finding| {
-                let harmless = finding.is_harmless();
-                let node = finding.node;
-                push(
-                    &mut rows,
-                    finding.block,
-                    None,
-                    node,
-                    finding.kind,
-                    harmless,
-                    &finding.message,
-                );
-            })
+            let table = open.table();
+            let table = Some(&*table as &dyn hnsw::Table);
+            hnsw::check(
+                &store,
+                &meta,
+                &mut heap,
+                table,
+                &mut |finding: hnsw::Finding| {
+                    let harmless = finding.is_harmless();
+                    let node = finding.node;
+                    push(
+                        &mut rows,
+                        finding.block,
+                        None,
+                        node,
+                        finding.kind,
+                        harmless,
+                        &finding.message,
+                    );
+                },
+            )
         }
         _ => wrong_object(format!(
             "index \"{}\" is not one of pgnear",

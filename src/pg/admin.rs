@@ -2,6 +2,8 @@
 //! table, and returning rows.
 
 use std::ffi::CStr;
+use std::marker::PhantomData;
+use std::ops::Deref;
 
 use pgnear_ann::Tid;
 use pgrx::pg_sys;
@@ -10,6 +12,7 @@ use super::error::{insufficient_privilege, wrong_object};
 use super::fmgr::{Call, Return};
 use super::index::{Index, c_symbol};
 use super::raw;
+use super::table::PgTable;
 
 /// An index and its table, opened and locked by this call.
 pub struct OpenIndex {
@@ -64,6 +67,20 @@ impl OpenIndex {
         unsafe { Index::new(self.index) }
     }
 
+    /// The rows of its table that the calling statement sees.
+    pub fn table(&self) -> TableRows<'_> {
+        // SAFETY: both are open until drop; a function runs within a statement, which has a snapshot.
+        unsafe {
+            let snapshot = pg_sys::GetActiveSnapshot();
+            let scan = super::compat::begin_index_scan(self.table, self.index, snapshot);
+            TableRows {
+                table: PgTable::new(scan),
+                scan,
+                open: PhantomData,
+            }
+        }
+    }
+
     /// The C symbol of the handler of its access method.
     pub fn handler(&self) -> Option<String> {
         // SAFETY: rd_amhandler is set for an open index.
@@ -107,6 +124,30 @@ impl Drop for OpenIndex {
                 pg_sys::index_close(self.index, pg_sys::NoLock as pg_sys::LOCKMODE);
                 pg_sys::relation_close(self.table, pg_sys::NoLock as pg_sys::LOCKMODE);
             }
+        }
+    }
+}
+
+/// Rows of an index's table, by their addresses.
+pub struct TableRows<'open> {
+    table: PgTable,
+    scan: pg_sys::IndexScanDesc,
+    open: PhantomData<&'open OpenIndex>,
+}
+
+impl Deref for TableRows<'_> {
+    type Target = PgTable;
+
+    fn deref(&self) -> &PgTable {
+        &self.table
+    }
+}
+
+impl Drop for TableRows<'_> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: begun by `OpenIndex::table`, and nothing of it is left.
+            unsafe { pg_sys::index_endscan(self.scan) }
         }
     }
 }

@@ -16,6 +16,24 @@ pub fn vacuum_delay_point() {
     }
 }
 
+/// Begins a scan of an index without keys.
+///
+/// # Safety
+/// Both relations are open, and the snapshot is valid, for as long as the scan.
+pub unsafe fn begin_index_scan(
+    table: pg_sys::Relation,
+    index: pg_sys::Relation,
+    snapshot: pg_sys::Snapshot,
+) -> pg_sys::IndexScanDesc {
+    // SAFETY: the caller's promise.
+    unsafe {
+        #[cfg(feature = "pg18")]
+        return pg_sys::index_beginscan(table, index, snapshot, std::ptr::null_mut(), 0, 1);
+        #[cfg(not(feature = "pg18"))]
+        return pg_sys::index_beginscan(table, index, snapshot, 0, 1);
+    }
+}
+
 /// The header's RelationNeedsWAL.
 ///
 /// # Safety

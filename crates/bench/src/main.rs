@@ -1,6 +1,7 @@
 //! Measurements of pgnear beside pgvector. `cargo xtask bench` prepares the server and runs this.
 #![deny(unsafe_code)]
 
+mod batch;
 mod cpu;
 mod data;
 mod index;
@@ -26,6 +27,9 @@ cargo xtask bench COMMAND
            recall against CPU, builds, size, inserts, vacuum, write-ahead log
   hnsw     [the same without --lists]
            the same, with m = 16 and ef_construction = 64
+  batch    [--data DIR] [--rows N] [--dims N] [--queries N] [--metric l2|ip|cosine] [--rounds N] [--gpu]
+           [--quick]
+           exact search of many queries at once, beside pgvector, faiss and the machine's arithmetic
 
 --data takes the folder that holds minilm384; without it a seeded set of --rows times --dims is
 made. --quick is a small run that shows that everything works. Tables go to standard output,
@@ -35,6 +39,7 @@ progress to standard error.
 enum Command {
     Types(types::Options),
     Index(index::Options),
+    Batch(batch::Options),
     Help,
 }
 
@@ -44,7 +49,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
         None | Some(Long("help") | Short('h')) => return Ok(Command::Help),
         Some(other) => return Err(other.unexpected().into()),
     };
-    let mut quick = false;
+    let (mut quick, mut gpu) = (false, false);
     let (mut data, mut rows, mut dims, mut queries, mut lists) = (None, None, None, None, vec![]);
     let (mut rounds, mut builds, mut workers, mut inserts) = (None, None, None, None);
     let (mut metric, mut only) = (None, String::new());
@@ -52,12 +57,13 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
         match (name.as_str(), argument) {
             (_, Long("help") | Short('h')) => return Ok(Command::Help),
             (_, Long("quick")) => quick = true,
+            ("batch", Long("gpu")) => gpu = true,
             (_, Long("rows")) => rows = Some(number(&mut parser)?),
             (_, Long("rounds")) => rounds = Some(number(&mut parser)?),
             ("types", Long("only")) => only = parser.value()?.string()?,
-            ("ivfflat" | "hnsw", Long("data")) => data = Some(parser.value()?.into()),
-            ("ivfflat" | "hnsw", Long("dims")) => dims = Some(number(&mut parser)?),
-            ("ivfflat" | "hnsw", Long("queries")) => queries = Some(number(&mut parser)?),
+            ("ivfflat" | "hnsw" | "batch", Long("data")) => data = Some(parser.value()?.into()),
+            ("ivfflat" | "hnsw" | "batch", Long("dims")) => dims = Some(number(&mut parser)?),
+            ("ivfflat" | "hnsw" | "batch", Long("queries")) => queries = Some(number(&mut parser)?),
             ("ivfflat" | "hnsw", Long("builds")) => builds = Some(number(&mut parser)?),
             ("ivfflat" | "hnsw", Long("workers")) => workers = Some(parser.value()?.parse()?),
             ("ivfflat" | "hnsw", Long("inserts")) => inserts = Some(parser.value()?.parse()?),
@@ -66,7 +72,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
                     lists.push(word.trim().parse().context("--lists takes numbers")?);
                 }
             }
-            ("ivfflat" | "hnsw", Long("metric")) => {
+            ("ivfflat" | "hnsw" | "batch", Long("metric")) => {
                 let word = parser.value()?.string()?;
                 metric = Some(Metric::parse(&word).context("--metric takes l2, ip or cosine")?);
             }
@@ -101,6 +107,15 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
             workers: workers.unwrap_or(2),
             inserts: inserts.unwrap_or(or(10_000, 200)),
         }),
+        "batch" => Command::Batch(batch::Options {
+            rows: rows.or(quick.then_some(2000)),
+            data,
+            dims: dims.unwrap_or(or(384, 64)),
+            queries: queries.unwrap_or(or(1000, 50)),
+            metric: metric.unwrap_or(Metric::Cosine),
+            rounds: rounds.unwrap_or(or(3, 1)),
+            gpu,
+        }),
         "help" => Command::Help,
         other => bail!("there is no bench \"{other}\"\n\n{USAGE}"),
     })
@@ -119,6 +134,7 @@ fn main() -> ExitCode {
     let outcome = parse(lexopt::Parser::from_env()).and_then(|command| match command {
         Command::Types(options) => types::run(&options),
         Command::Index(options) => index::run(&options),
+        Command::Batch(options) => batch::run(&options),
         Command::Help => {
             print!("{USAGE}");
             Ok(())
@@ -157,6 +173,8 @@ mod tests {
         assert!(parsed("ivfflat --rows 0").is_err());
         assert!(parsed("ivfflat --metric hamming").is_err());
         assert!(parsed("hnsw --lists 3").is_err());
+        assert!(parsed("hnsw --gpu").is_err());
+        assert!(parsed("batch --inserts 3").is_err());
         assert!(parsed("graph").is_err());
     }
 }

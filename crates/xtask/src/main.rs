@@ -32,7 +32,7 @@ cargo xtask COMMAND
   demo     --stop                        stop the demo's server
   test     [--pg-config PATH] [--majors 15,18] [--accept] [FILTER]
                                          everything that must pass; ends with a line of counts
-  bench    types | ivfflat | hnsw [--quick]
+  bench    types | ivfflat | hnsw | batch [--quick]
                                          measurements beside pgvector; `bench help` says more
   install  [--pg-config PATH] [--replace-pgvector]
                                          build and install into an existing PostgreSQL

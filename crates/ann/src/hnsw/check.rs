@@ -16,7 +16,7 @@ use crate::alloc;
 use crate::error::Error;
 use crate::page::{Kind, NO_OWNER, Page, u32_at};
 use crate::row::Tid;
-use crate::row::TidState;
+use crate::row::{Table, TidState};
 use crate::store::{NO_BLOCK, Store};
 
 /// Something that is not as it should be.
@@ -45,7 +45,8 @@ impl Finding {
 }
 
 /// Verifies an index. `meta` is what [`Meta::read`] gave; where that failed, only the pages' headers
-/// are looked at. `heap` is asked for every row.
+/// are looked at. `heap` is asked for every row; `table` for the vectors of an index that leaves them
+/// there, with which its codes are compared.
 ///
 /// # Errors
 /// [`Error::Interrupted`] and [`Error::OutOfMemory`]; whatever else goes wrong is a finding.
@@ -53,9 +54,14 @@ pub fn check(
     store: &impl Store,
     meta: &Result<Meta, Error>,
     heap: &mut dyn FnMut(Tid) -> TidState,
+    table: Option<&dyn Table>,
     report: &mut dyn FnMut(Finding),
 ) -> Result<(), Error> {
-    let mut checker = Checker { store, report };
+    let mut checker = Checker {
+        store,
+        table,
+        report,
+    };
     let meta = match meta {
         Ok(meta) => Some(meta),
         Err(error) => {
@@ -85,6 +91,7 @@ pub fn check(
 
 struct Checker<'a, S: Store> {
     store: &'a S,
+    table: Option<&'a dyn Table>,
     report: &'a mut dyn FnMut(Finding),
 }
 
@@ -260,7 +267,7 @@ impl<S: Store> Checker<'_, S> {
             nodes.tids.push((tid.to_u64(), node));
         }
         if layout.in_table {
-            return Ok(());
+            return self.code_of_row(nodes, node, tid);
         }
         let mut fresh = Aligned::zeroed(layout.blob)?;
         let encoder = nodes.encoder.as_mut();
@@ -287,6 +294,34 @@ impl<S: Store> Checker<'_, S> {
                 self.find(block, Some(node), "code", "code is not that of the vector");
             }
             Some(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Compares the code just read with the vector in the table, if the row can be seen there. (A row that
+    /// was changed in place keeps its vector.)
+    fn code_of_row(&mut self, nodes: &mut Nodes<'_>, node: u32, tid: Tid) -> Result<(), Error> {
+        let layout = &nodes.meta.layout;
+        let (Some(encoder), Some(table)) = (nodes.encoder.as_mut(), self.table) else {
+            return Ok(());
+        };
+        let mut fresh = Aligned::zeroed(layout.blob)?;
+        let mut coded = Ok(());
+        let block = layout.record_place(node).0;
+        let seen = table.row(tid, &mut |payload| {
+            coded = encoder.encode(payload, fresh.as_mut_slice());
+        });
+        match seen {
+            // What is wrong with the row's place was reported before.
+            Ok(false) | Err(Error::Corrupt { .. }) => return Ok(()),
+            Ok(true) => {}
+            Err(error) => return Err(error),
+        }
+        if let Err(error) = coded {
+            self.find(block, Some(node), "vector", error.to_string());
+        } else if fresh.as_slice() != nodes.blob.as_slice() {
+            let message = "code is not that of the row's vector";
+            self.find(block, Some(node), "code", message);
         }
         Ok(())
     }

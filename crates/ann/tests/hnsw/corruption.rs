@@ -11,7 +11,7 @@ use crate::world::*;
 fn use_it(store: &MemoryStore, spec: &hnsw::IndexSpec, seed: u64) -> Vec<Error> {
     let mut errors = Vec::new();
     let meta = Meta::read(store);
-    hnsw::check(store, &meta, &mut |_| TidState::Ok, &mut |_| ()).unwrap();
+    hnsw::check(store, &meta, &mut |_| TidState::Ok, None, &mut |_| ()).unwrap();
     let meta = match meta {
         Ok(meta) if meta.spec() == spec => meta,
         Ok(_) => return errors,
@@ -112,7 +112,7 @@ fn the_verifier_sees_what_is_wrong() {
         let damaged = sound.tampered(|pages| change(pages));
         let mut kinds = Vec::new();
         let meta = Meta::read(&damaged);
-        hnsw::check(&damaged, &meta, &mut |_| TidState::Ok, &mut |f| {
+        hnsw::check(&damaged, &meta, &mut |_| TidState::Ok, None, &mut |f| {
             kinds.push(f.kind)
         })
         .unwrap();

@@ -1,7 +1,7 @@
 //! Indexes that leave vectors in the table: rows are measured there, and what the scan does not see
 //! there is passed over.
 
-use pgnear_ann::hnsw::{self, IndexSpec, Iterative, Meta, NoTable, Rerank};
+use pgnear_ann::hnsw::{self, IndexSpec, Iterative, Meta, NoTable, Rerank, TidState};
 use pgnear_ann::memory::MemoryStore;
 use pgnear_ann::{Element, Error, Tid};
 use pgnear_kernels::Metric;
@@ -109,6 +109,29 @@ fn rows_leave_in_the_exact_order_of_their_vectors_in_the_table() {
         let all = found(&store, &rows, &query, 1000);
         assert_eq!(all, brute_force(&spec, &rows, &query), "{spec:?}");
         assert_eq!(harm(&store), [] as [String; 0]);
+    }
+}
+
+#[test]
+fn the_verifier_compares_codes_with_the_table() {
+    for spec in specs() {
+        let mut rows = rows(&spec, 300, 4);
+        let store = build(&spec, &rows, 2048);
+        let found = |rows: &Rows| {
+            let mut found = Vec::new();
+            let (meta, table) = (Meta::read(&store), InTable(rows));
+            let report = &mut |finding: hnsw::Finding| found.push((finding.kind, finding.node));
+            hnsw::check(&store, &meta, &mut |_| TidState::Ok, Some(&table), report).unwrap();
+            found
+        };
+        assert_eq!(found(&rows), [], "{spec:?}");
+        // As if the code of another row stood there.
+        let other = rows[&tid(8)].clone();
+        rows.insert(tid(7), other);
+        assert_eq!(found(&rows), [("code", Some(7))], "{spec:?}");
+        // What can't be seen can't be compared.
+        rows.remove(&tid(7));
+        assert_eq!(found(&rows), []);
     }
 }
 

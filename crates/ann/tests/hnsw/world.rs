@@ -289,6 +289,7 @@ pub fn harm(store: &MemoryStore) -> Vec<String> {
         store,
         &Meta::read(store),
         &mut |_| TidState::Ok,
+        None,
         &mut |finding| {
             if !finding.is_harmless() {
                 all.push(format!("{finding:?}"));
@@ -306,6 +307,7 @@ pub fn count(store: &MemoryStore, kind: &str) -> usize {
         store,
         &Meta::read(store),
         &mut |_| TidState::Ok,
+        None,
         &mut |finding| count += usize::from(finding.kind == kind),
     )
     .unwrap();

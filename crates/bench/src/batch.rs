@@ -1,0 +1,240 @@
+//! `bench batch`: exact search of many queries at once, beside pgvector's scan for each of them, faiss in a
+//! process of its own, and what the machine's arithmetic can do.
+
+mod flat;
+
+use crate::data::{Metric, NEIGHBOURS, Set};
+use crate::report::{self, Table, progress};
+use crate::stats::{Spread, micros};
+use crate::system::{self, Cost, System};
+use crate::value::Value;
+use anyhow::{Context, Result, bail};
+use flat::Flat;
+use std::path::PathBuf;
+
+pub struct Options {
+    /// The folder with the sets; a seeded one is made without it.
+    pub data: Option<PathBuf>,
+    pub rows: Option<usize>,
+    pub dims: usize,
+    pub queries: usize,
+    pub metric: Metric,
+    pub rounds: usize,
+    /// Let pgnear use a GPU, and fail where there is none.
+    pub gpu: bool,
+}
+
+/// Queries that pgvector scans the table for in a round: each takes long, and they cost alike.
+const SAMPLE: usize = 10;
+
+/// What a round found out, in seconds of all queries.
+struct Round {
+    pgnear: Cost,
+    pgvector: Cost,
+    faiss: Option<flat::Figures>,
+}
+
+pub fn run(options: &Options) -> Result<()> {
+    let set = match &options.data {
+        Some(folder) => Set::minilm(folder, options.rows, options.queries)?,
+        None => Set::seeded(
+            options.rows.unwrap_or(100_000),
+            options.dims,
+            options.queries,
+        ),
+    };
+    if set.base.len() < NEIGHBOURS || set.queries.len() < options.rounds {
+        bail!("a run takes at least {NEIGHBOURS} rows, and a query for each round");
+    }
+    let mut systems = system::both()?;
+    report::head("bench batch: many queries at once", &mut systems)?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    println!(
+        "\nData: {}; {} queries, {NEIGHBOURS} neighbours, operator {}  \n\
+         {} rounds, all in turn; {cores} threads; ratios: median (range over rounds)",
+        set.name,
+        set.queries.len(),
+        options.metric.operator(),
+        options.rounds
+    );
+    progress("loading");
+    for system in &mut systems {
+        load(system, &set)?;
+    }
+    systems[0].run(&format!(
+        "SET pgnear.max_threads = {cores}; SET pgnear.gpu = {}",
+        if options.gpu { "on" } else { "off" }
+    ))?;
+    let mut flat = match Flat::start(&set, options.metric, cores) {
+        Ok(flat) => Some(flat),
+        Err(why) => {
+            println!("\nfaiss: not measured: {why:#}");
+            None
+        }
+    };
+    let mut rounds = Vec::new();
+    let mut found = Vec::new();
+    for round in 0..options.rounds {
+        progress(&format!("round {}", round + 1));
+        rounds.push(Round {
+            pgnear: all_at_once(&mut systems[0], options.metric, &mut found)?,
+            pgvector: one_by_one(&mut systems[1], options.metric, &set, round, &found)?,
+            faiss: flat.as_mut().map(Flat::round).transpose()?,
+        });
+    }
+    if let Some(flat) = flat {
+        let same = flat.shared_with(&found)?;
+        println!(
+            "\nfaiss and pgnear share {:.2} % of the neighbours.",
+            100.0 * same
+        );
+    }
+    if options.gpu {
+        let device: String = (systems[0].client)
+            .query_one(
+                "SELECT coalesce(device, problem) FROM pgnear_gpu_info()",
+                &[],
+            )?
+            .get(0);
+        println!("\nGPU: {device}");
+    }
+    print(&rounds, set.queries.len());
+    Ok(())
+}
+
+fn load(system: &mut System, set: &Set) -> Result<()> {
+    let dims = set.base.dims;
+    system.run(&format!(
+        "CREATE TABLE items (id bigint, embedding vector({dims})); \
+         CREATE TABLE questions (id bigint, embedding vector({dims}))"
+    ))?;
+    for (table, rows) in [("items", &set.base), ("questions", &set.queries)] {
+        let values: Vec<Value> = rows.iter().map(|row| Value::Vector(row.to_vec())).collect();
+        system.load(table, 0, values.iter())?;
+        system.run(&format!("VACUUM (FREEZE, ANALYZE) {table}"))?;
+    }
+    system.number("SELECT count(embedding) FROM items")?;
+    Ok(())
+}
+
+/// All queries in one statement; the ids found go to `found`, query by query.
+fn all_at_once(system: &mut System, metric: Metric, found: &mut Vec<i64>) -> Result<Cost> {
+    let sql = format!(
+        "SELECT id FROM pgnear_knn('SELECT id, embedding FROM questions ORDER BY id', \
+         'SELECT id, embedding FROM items', {NEIGHBOURS}, '{}') \
+         AS near(question bigint, id bigint, distance float8)",
+        metric.operator()
+    );
+    let mut rows = Vec::new();
+    let cost = system.measure_all(|system| {
+        rows = system.client.query(sql.as_str(), &[])?;
+        Ok(())
+    })?;
+    *found = rows.iter().map(|row| row.get(0)).collect();
+    Ok(cost)
+}
+
+/// A scan for each query of a sample, which must find the same; the cost is that of all queries.
+fn one_by_one(
+    system: &mut System,
+    metric: Metric,
+    set: &Set,
+    round: usize,
+    found: &[i64],
+) -> Result<Cost> {
+    let sql = format!(
+        "SELECT id FROM items ORDER BY embedding {} $1 LIMIT {NEIGHBOURS}",
+        metric.operator()
+    );
+    system.expect_plan(&sql, "Seq Scan on items")?;
+    let statement = system.prepare(&sql)?;
+    let count = set.queries.len();
+    let sample: Vec<usize> = (0..SAMPLE.min(count))
+        .map(|n| (n * count / SAMPLE.min(count) + round) % count)
+        .collect();
+    let mut answers = Vec::new();
+    let cost = system.measure(|system| {
+        for query in &sample {
+            let value = Value::Vector(set.queries.row(*query).to_vec());
+            answers.push(system.client.query(&statement, &[&value])?);
+        }
+        Ok(())
+    })?;
+    for (query, rows) in sample.iter().zip(&answers) {
+        let ids: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
+        let mine = found
+            .get(query * NEIGHBOURS..(query + 1) * NEIGHBOURS)
+            .context("pgnear found too few rows")?;
+        let missing = ids.iter().filter(|id| !mine.contains(id)).count();
+        // Sums are rounded otherwise: the last ones may change places.
+        if missing > 1 {
+            bail!("query {query}: pgnear found {mine:?}, pgvector {ids:?}");
+        }
+    }
+    let scale = count as f64 / sample.len() as f64;
+    Ok(Cost {
+        cpu: cost.cpu.mul_f64(scale),
+        wall: cost.wall.mul_f64(scale),
+    })
+}
+
+fn print(rounds: &[Round], queries: usize) {
+    let mut table = Table::new(&[
+        "",
+        "CPU µs a query",
+        "time µs a query",
+        "pgnear's CPU to it",
+        "to reach",
+    ]);
+    let median = |values: Vec<f64>| {
+        Spread::of(values).map_or_else(|| "–".into(), |spread| format!("{:.0}", spread.median))
+    };
+    let ratio = |mine: &[f64], theirs: &[f64]| {
+        Spread::of_ratios(mine, theirs).map_or_else(
+            || "–".into(),
+            |spread| {
+                format!(
+                    "{:.3} ({:.3}–{:.3})",
+                    spread.median, spread.low, spread.high
+                )
+            },
+        )
+    };
+    let mine: Vec<f64> = rounds
+        .iter()
+        .map(|round| micros(round.pgnear.cpu))
+        .collect();
+    let mut row = |name: &str, goal: &str, cost: &dyn Fn(&Round) -> Option<(f64, f64)>| {
+        let costs: Option<Vec<(f64, f64)>> = rounds.iter().map(cost).collect();
+        let Some(costs) = costs else { return };
+        let theirs: Vec<f64> = costs.iter().map(|cost| cost.0).collect();
+        table.row([
+            name.to_owned(),
+            median(costs.iter().map(|cost| cost.0 / queries as f64).collect()),
+            median(costs.iter().map(|cost| cost.1 / queries as f64).collect()),
+            ratio(&mine, &theirs),
+            goal.to_owned(),
+        ]);
+    };
+    row("pgnear_knn, with reading the table", "", &|round| {
+        Some((micros(round.pgnear.cpu), micros(round.pgnear.wall)))
+    });
+    row("pgvector, a scan for each", "0.033", &|round| {
+        Some((micros(round.pgvector.cpu), micros(round.pgvector.wall)))
+    });
+    row("faiss, rows in memory", "1.5", &|round| {
+        round
+            .faiss
+            .map(|faiss| (faiss.search.0 * 1e6, faiss.search.1 * 1e6))
+    });
+    row(
+        "as many multiplications in a product of matrices",
+        "1.67",
+        &|round| {
+            round
+                .faiss
+                .map(|faiss| (faiss.product.0 * 1e6, faiss.product.1 * 1e6))
+        },
+    );
+    table.print("Exact search of many queries");
+}
