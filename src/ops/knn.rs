@@ -12,7 +12,7 @@ use pgnear_values::{Code, ValueError, error, halfvec, vector};
 use pgrx::pg_sys;
 
 use crate::pg::fmgr::{Call, Return};
-use crate::pg::gpu;
+use crate::pg::gpu::{self, Running};
 use crate::pg::index::value_error;
 use crate::pg::query::{Cursor, Id, Keeper, Matches, Queries, Row, type_name};
 use crate::pg::settings;
@@ -61,7 +61,11 @@ fn knn(call: Call<'_>) -> Return {
             found
         };
         let multiplications = some.vectors.len() as f64 * expected_rows;
-        let found = match gpu::try_run((wanted, some.dims), multiplications, run)? {
+        let found = match Running::start((wanted, some.dims), multiplications)? {
+            Some(mut gpu) => gpu.run(run)?,
+            None => None,
+        };
+        let found = match found {
             Some(found) => found,
             None => on_cpu(run)?,
         };

@@ -242,6 +242,16 @@ impl<'b, 'rel> RowScan<'b, 'rel> {
         RowScan { builds, part }
     }
 
+    /// Rows that the planner expects, of the whole table or of an equal share of it for two.
+    pub fn expected_rows(&self) -> f64 {
+        let rows = self.builds.expected_rows();
+        if self.part.is_null() {
+            rows
+        } else {
+            rows / 2.0
+        }
+    }
+
     /// Reads every row to be indexed, in the order of the table. Returns how many rows there were.
     pub fn scan(&mut self, sink: &mut RowSink<'_>) -> Result<f64, AmError> {
         let part = if self.part.is_null() {

@@ -75,3 +75,9 @@ pub fn warning(message: impl Into<Cow<'static, str>>, detail: &'static str, hint
         .set_hint(hint)
         .report(PgLogLevel::WARNING);
 }
+
+/// Tells the client what it asked about.
+pub fn info(message: impl Into<Cow<'static, str>>) {
+    let code = PgSqlErrorCode::ERRCODE_SUCCESSFUL_COMPLETION;
+    ErrorReport::new(code, message, "pgnear").report(PgLogLevel::INFO);
+}

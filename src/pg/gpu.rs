@@ -12,7 +12,7 @@ use pgnear_device::{Device, DeviceError, Wanted};
 use pgnear_values::{Code, ValueError, error};
 use pgrx::pg_sys;
 
-use super::error::warning;
+use super::error::{info as tell_client, warning};
 use super::index::value_error;
 use super::settings::{self, Gpu};
 
@@ -98,8 +98,7 @@ pub fn info() -> Result<Result<DeviceInfo, String>, ValueError> {
     if settings::gpu() == Gpu::Off {
         return Ok(Err("pgnear.gpu is off".into()));
     }
-    let mut backend = Backend;
-    match Remote::start(&launch(), &mut backend) {
+    match Remote::start(&launch(), Box::new(Backend)) {
         Ok(remote) => Ok(Ok(remote.info().clone())),
         Err(DeviceError::Lost(why)) => Ok(Err(why)),
         Err(other) => Err(value_error_of(other)),
@@ -119,51 +118,79 @@ fn is_wanted(multiplications: f64) -> bool {
     }
 }
 
-/// Does a search of about so many multiplications on a GPU; `None` where it is the CPU's: where no GPU is
-/// asked, or none is there, or it failed. `run` changes nothing that its being run anew would not.
-///
-/// # Errors
-/// Those of `run` and of waiting; under `pgnear.gpu = on` also that of the GPU.
-pub fn try_run<T>(
-    (wanted, dims): (Wanted, usize),
-    multiplications: f64,
-    run: impl FnOnce(&mut dyn Device<ValueError>) -> Result<T, DeviceError<ValueError>>,
-) -> Result<Option<T>, ValueError> {
-    if !is_wanted(multiplications) {
-        return Ok(None);
+/// A GPU that this backend has started a program for.
+pub struct Running {
+    remote: Remote<ValueError>,
+    started: Instant,
+}
+
+impl Running {
+    /// Starts the program for searches of about so many multiplications; `None` where they are the CPU's:
+    /// where no GPU is asked, or none is there.
+    ///
+    /// # Errors
+    /// Those of waiting; under `pgnear.gpu = on` also why no GPU can be used.
+    pub fn start(
+        (wanted, dims): (Wanted, usize),
+        multiplications: f64,
+    ) -> Result<Option<Running>, ValueError> {
+        if !is_wanted(multiplications) {
+            return Ok(None);
+        }
+        if let Err(why) = suits(wanted, dims, SLOT_BYTES) {
+            // That is no failure.
+            return match settings::gpu() {
+                Gpu::On => Err(no_gpu(&why)),
+                _ => Ok(None),
+            };
+        }
+        let started = Instant::now();
+        match Remote::start(&launch(), Box::new(Backend)) {
+            Ok(remote) => Ok(Some(Running { remote, started })),
+            Err(DeviceError::Lost(why)) => failed(why, false).map(|()| None),
+            Err(other) => Err(value_error_of(other)),
+        }
     }
-    if let Err(why) = suits(wanted, dims, SLOT_BYTES) {
-        // That is no failure.
-        return match settings::gpu() {
-            Gpu::On => Err(no_gpu(&why)),
-            _ => Ok(None),
-        };
+
+    /// Does work; `None` where the GPU failed, and then the work is the CPU's, from its beginning.
+    ///
+    /// # Errors
+    /// Those of `work` and of waiting; under `pgnear.gpu = on` also that of the GPU.
+    pub fn run<T>(
+        &mut self,
+        work: impl FnOnce(&mut dyn Device<ValueError>) -> Result<T, DeviceError<ValueError>>,
+    ) -> Result<Option<T>, ValueError> {
+        match work(&mut self.remote) {
+            Ok(result) => Ok(Some(result)),
+            Err(DeviceError::Lost(why)) => failed(why, true).map(|()| None),
+            Err(other) => Err(value_error_of(other)),
+        }
     }
-    let started = Instant::now();
-    let mut backend = Backend;
-    let mut remote = match Remote::start(&launch(), &mut backend) {
-        Ok(remote) => remote,
-        Err(DeviceError::Lost(why)) => return failed(why, false),
-        Err(other) => return Err(value_error_of(other)),
-    };
-    let outcome = run(&mut remote);
-    let tally = remote.tally();
-    drop(remote);
-    STATS.with_borrow_mut(|stats| {
-        stats.tally.requests += tally.requests;
-        stats.tally.vectors += tally.vectors;
-        stats.tally.bytes += tally.bytes;
-        stats.time += started.elapsed();
-    });
-    match outcome {
-        Ok(result) => Ok(Some(result)),
-        Err(DeviceError::Lost(why)) => failed(why, true),
-        Err(other) => Err(value_error_of(other)),
+
+    /// Tells the client what the GPU has done for a build.
+    pub fn tell(&self, what: &str) {
+        let seconds = self.started.elapsed().as_secs_f64();
+        tell_client(format!(
+            "{what} on {} in {seconds:.1} s",
+            self.remote.info().name
+        ));
     }
 }
 
-/// Leaves the work to the CPU, with a warning where a GPU was there, or raises the error.
-fn failed<T>(why: String, was_there: bool) -> Result<Option<T>, ValueError> {
+impl Drop for Running {
+    fn drop(&mut self) {
+        let tally = self.remote.tally();
+        STATS.with_borrow_mut(|stats| {
+            stats.tally.requests += tally.requests;
+            stats.tally.vectors += tally.vectors;
+            stats.tally.bytes += tally.bytes;
+            stats.time += self.started.elapsed();
+        });
+    }
+}
+
+/// Leaves the work to the CPU, with a warning where a GPU was there, or returns the error.
+fn failed(why: String, was_there: bool) -> Result<(), ValueError> {
     STATS.with_borrow_mut(|stats| {
         stats.fallbacks += 1;
         stats.last_error = Some(why.clone());
@@ -179,7 +206,7 @@ fn failed<T>(why: String, was_there: bool) -> Result<Option<T>, ValueError> {
             "SELECT * FROM pgnear_gpu_info() says whether one can be used.",
         );
     }
-    Ok(None)
+    Ok(())
 }
 
 fn no_gpu(why: &str) -> ValueError {

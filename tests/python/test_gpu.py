@@ -286,3 +286,60 @@ def test_a_great_many_batches_leave_nothing_behind(session):
     assert after[1] == before[1]
     assert after[0] < before[0] + 4096
     assert children(pid) == []
+
+
+@pytest.mark.parametrize("opclass, workers", [("vector_l2_ops", 0), ("vector_cosine_ops", 1)])
+def test_an_ivfflat_index_is_that_of_the_cpu(session, opclass, workers):
+    session.execute("CREATE TEMP TABLE few AS SELECT * FROM items WHERE id <= 500; ANALYZE few")
+    if workers:
+        # No worker reads another session's temporary table.
+        session.execute("CREATE UNLOGGED TABLE shared_few AS SELECT * FROM few; ANALYZE shared_few")
+    table = "shared_few" if workers else "few"
+    build = f"CREATE INDEX made ON {table} USING ivfflat (embedding {opclass}) WITH (lists = 12)"
+    operator = "<->" if opclass == "vector_l2_ops" else "<=>"
+    searched = f"""SELECT array_agg(near.id) FROM questions, LATERAL (
+                       SELECT id FROM {table} ORDER BY {table}.embedding {operator} questions.embedding LIMIT 5) AS near"""
+    session.execute("SET min_parallel_table_scan_size = 0; SET enable_seqscan = off")
+    session.execute(f"SET max_parallel_maintenance_workers = {workers}")
+    session.execute(f"ALTER TABLE {table} SET (parallel_workers = {workers})")
+    told = []
+    session.add_notice_handler(lambda notice: told.append((notice.severity, notice.message_primary)))
+    found = []
+    for gpu in ["on", "off"]:
+        session.execute(f"SET pgnear.gpu = {gpu}")
+        session.execute(build)
+        # Of one probe: the lists, and what is in them, are the same.
+        found.append(session.execute(searched).fetchone()[0])
+        assert session.execute("SELECT * FROM pgnear_index_check('made') WHERE NOT harmless").fetchall() == []
+        session.execute("DROP INDEX made")
+    assert found[0] == found[1]
+    assert [severity for severity, _ in told] == ["INFO"]
+    session.execute("DROP TABLE IF EXISTS shared_few")
+    assert told[0][1].startswith("k-means of 12 lists over 500 rows ran on stand-in for a GPU in ")
+
+
+def test_a_build_goes_on_without_the_gpu(session, folder):
+    session.execute("SET pgnear.gpu = off; SET max_parallel_maintenance_workers = 0")
+    told = []
+    session.add_notice_handler(lambda notice: told.append(notice.severity))
+    build = "CREATE INDEX made ON items USING ivfflat (embedding vector_l2_ops) WITH (lists = 12)"
+    for words in ["launch=9", "exit=20"]:
+        with psycopg.connect(session.info.dsn, autocommit=True) as other:
+            other.add_notice_handler(lambda notice: told.append(notice.severity))
+            value = session.execute("SHOW pgnear.gpu_library_folder").fetchone()[0]
+            other.execute(f"SET pgnear.gpu_library_folder = '{value}'")
+            other.execute("SET pgnear.gpu_min_work = 0; SET max_parallel_maintenance_workers = 0")
+            fault(other, folder, words)
+            other.execute(build)
+            assert other.execute("SELECT * FROM pgnear_index_check('made') WHERE NOT harmless").fetchall() == []
+            other.execute("DROP INDEX made")
+    assert told == ["WARNING", "WARNING"]
+
+
+def test_a_build_that_is_cancelled_ends_the_program(session, folder):
+    fault(session, folder, "hang=9")
+    session.execute("SET statement_timeout = 700; SET max_parallel_maintenance_workers = 0")
+    with pytest.raises(psycopg.errors.QueryCanceled):
+        session.execute("CREATE INDEX made ON items USING ivfflat (embedding vector_l2_ops) WITH (lists = 12)")
+    session.execute("SET statement_timeout = 0; RESET pgnear.gpu_program")
+    assert len(answers(session)) == 150

@@ -13,4 +13,4 @@ pub use budget::{MemoryBudget, OutOfMemory};
 pub use cancel::CancelFlag;
 pub use pool::{Pool, RunError, Workers};
 pub use progress::Progress;
-pub use search::{Assign, Device, DeviceError, Neighbour, Search, Wanted};
+pub use search::{Assign, Assigner, Device, DeviceError, Nearest, Neighbour, Search, Wanted};

@@ -159,27 +159,48 @@ impl Pool {
         poll: &mut dyn FnMut() -> Result<(), E>,
         work: impl FnOnce(&Workers<'_>) -> T + Send,
     ) -> Result<T, RunError<E>> {
-        let mut verdict = Verdict::Go;
-        let mut poll_once = || -> bool {
-            if matches!(verdict, Verdict::Go) {
-                match catch_unwind(AssertUnwindSafe(&mut *poll)) {
-                    Ok(Ok(())) => return true,
-                    Ok(Err(error)) => verdict = Verdict::Error(error),
-                    Err(payload) => verdict = Verdict::Panic(payload),
-                }
-                cancel.set();
+        polled(cancel, poll, |poll_once| match &self.inner {
+            None => run_inline(cancel, poll_once, work),
+            Some(pool) => run_pooled(pool, cancel, poll_once, work),
+        })
+    }
+
+    /// Runs `work` on the calling thread, as a pool of one does: for work that waits for something which
+    /// belongs to that thread.
+    pub fn run_here<T, E>(
+        cancel: &CancelFlag,
+        poll: &mut dyn FnMut() -> Result<(), E>,
+        work: impl FnOnce(&Workers<'_>) -> T,
+    ) -> Result<T, RunError<E>> {
+        polled(cancel, poll, |poll_once| {
+            run_inline(cancel, poll_once, work)
+        })
+    }
+}
+
+/// Runs `run`, and sorts out how it and the polls that it makes ended.
+fn polled<T, E>(
+    cancel: &CancelFlag,
+    poll: &mut dyn FnMut() -> Result<(), E>,
+    run: impl FnOnce(&mut dyn FnMut() -> bool) -> Caught<T>,
+) -> Result<T, RunError<E>> {
+    let mut verdict = Verdict::Go;
+    let mut poll_once = || -> bool {
+        if matches!(verdict, Verdict::Go) {
+            match catch_unwind(AssertUnwindSafe(&mut *poll)) {
+                Ok(Ok(())) => return true,
+                Ok(Err(error)) => verdict = Verdict::Error(error),
+                Err(payload) => verdict = Verdict::Panic(payload),
             }
-            false
-        };
-        let outcome = match &self.inner {
-            None => run_inline(cancel, &mut poll_once, work),
-            Some(pool) => run_pooled(pool, cancel, &mut poll_once, work),
-        };
-        match verdict {
-            Verdict::Panic(payload) => resume_unwind(payload),
-            Verdict::Error(error) => Err(RunError::Poll(error)),
-            Verdict::Go => outcome.map_err(|p| RunError::WorkerPanic(panic_message(p.as_ref()))),
+            cancel.set();
         }
+        false
+    };
+    let outcome = run(&mut poll_once);
+    match verdict {
+        Verdict::Panic(payload) => resume_unwind(payload),
+        Verdict::Error(error) => Err(RunError::Poll(error)),
+        Verdict::Go => outcome.map_err(|p| RunError::WorkerPanic(panic_message(p.as_ref()))),
     }
 }
 

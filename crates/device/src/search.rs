@@ -109,15 +109,59 @@ pub trait Device<E> {
         queries: &[f32],
     ) -> Result<Box<dyn Search<E> + 'a>, DeviceError<E>>;
 
-    /// The number of the centroid nearest to each row; ties go to the lowest, and 0 is where there
-    /// are none. Rows and centroids are whole vectors of `dims` dimensions, one after the other.
+    /// Takes rows, whole vectors of `dims` dimensions one after the other, that will be assigned to
+    /// centroids.
+    fn assigner<'a>(
+        &'a mut self,
+        by: Assign,
+        dims: usize,
+        rows: &[f32],
+    ) -> Result<Box<dyn Assigner<E> + 'a>, DeviceError<E>>;
+
+    /// The number of the centroid nearest to each row, as [`Assigner::nearest`] finds it.
     fn nearest(
         &mut self,
         by: Assign,
         dims: usize,
         centroids: &[f32],
         rows: &[f32],
-    ) -> Result<Vec<u32>, DeviceError<E>>;
+    ) -> Result<Vec<u32>, DeviceError<E>> {
+        let count = rows.len() / dims.max(1);
+        let no_room = |_| OutOfMemory {
+            bytes: count * size_of::<Nearest>(),
+        };
+        let mut nearest = Vec::new();
+        nearest.try_reserve_exact(count).map_err(no_room)?;
+        nearest.resize(count, Nearest::NONE);
+        self.assigner(by, dims, rows)?
+            .nearest(centroids, &mut nearest)?;
+        Ok(nearest.iter().map(|nearest| nearest.index).collect())
+    }
+}
+
+/// The centroid nearest to a row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Nearest {
+    /// Its number, from 0.
+    pub index: u32,
+    /// The squared distance, or the negative inner product; infinite where that is no number.
+    pub key: f32,
+}
+
+impl Nearest {
+    /// Where there is no centroid.
+    pub const NONE: Nearest = Nearest {
+        index: 0,
+        key: f32::INFINITY,
+    };
+}
+
+/// Rows to be assigned to centroids, again and again.
+pub trait Assigner<E> {
+    /// The centroid nearest to each row; ties go to the lowest number. `nearest` is as long as there are
+    /// rows, and the centroids lie one after the other.
+    fn nearest(&mut self, centroids: &[f32], nearest: &mut [Nearest])
+    -> Result<(), DeviceError<E>>;
 }
 
 /// A search of many queries that goes through the rows once.

@@ -179,13 +179,25 @@ impl<'c> Search<'c> {
             step: slots,
             told: 0,
         };
-        cuda.zero(&search.counts)?;
-        cuda.zero(&search.overflow)?;
-        cuda.zero(&search.found)?;
-        let thresholds = vec![search.first_threshold(); count];
-        cuda.upload(&search.thresholds, 0, &thresholds)?;
-        cuda.finish()?;
+        search.forget()?;
         Ok(search)
+    }
+
+    /// Forgets what was found.
+    fn forget(&self) -> Result<(), Failure> {
+        self.cuda.zero(&self.counts)?;
+        self.cuda.zero(&self.overflow)?;
+        self.cuda.zero(&self.found)?;
+        let thresholds = vec![self.first_threshold(); self.asked.queries];
+        self.cuda.upload(&self.thresholds, 0, &thresholds)?;
+        self.cuda.finish()
+    }
+
+    /// Begins anew with the same queries.
+    pub fn again(&mut self) -> Result<(), Failure> {
+        self.forget()?;
+        (self.offered, self.told, self.step) = (0, 0, self.slots);
+        Ok(())
     }
 
     /// Beyond `within`, in the space of the bounds and a little up; infinite where any distance will do.

@@ -87,6 +87,14 @@ fn serve(socket: RawFd, shared: &mut Shared) -> Result<(), Failure> {
                 reply(socket, ready, "")?;
             }
             (kind::QUERIES | kind::ROWS, Some(search)) => take(socket, search, &message, shared)?,
+            (kind::AGAIN, Some(search)) => {
+                search.again()?;
+                let ready = Message {
+                    kind: kind::READY,
+                    ..Message::default()
+                };
+                reply(socket, ready, "")?;
+            }
             (kind::FINISH | kind::MORE, Some(search)) => {
                 let count = search.tell(shared.slot(0))?;
                 let found = Message {

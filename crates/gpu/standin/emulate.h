@@ -51,10 +51,16 @@ static unsigned running;
 static void (*body)(void *);
 static void *body_arguments;
 
+// A fiber's life: a thread of one block after the other.
 static void enter() {
-    body(body_arguments);
-    fibers[running].wait = DONE;
-    _longjmp(scheduler, 1);
+    for (;;) {
+        body(body_arguments);
+        Fiber &fiber = fibers[running];
+        fiber.wait = DONE;
+        if (!_setjmp(fiber.jump)) {
+            _longjmp(scheduler, 1);
+        }
+    }
 }
 
 static void suspend(Wait wait, const void *place) {
@@ -127,7 +133,9 @@ static bool run_block(unsigned threads, uint64_t seed) {
     for (unsigned thread = 0; thread < threads; thread++) {
         Fiber &fiber = fibers[thread];
         fiber.wait = READY;
-        fiber.started = false;
+        if (fiber.started) {
+            continue;
+        }
         getcontext(&fiber.context);
         fiber.context.uc_stack.ss_sp = fiber.stack.data();
         fiber.context.uc_stack.ss_size = fiber.stack.size();
@@ -159,7 +167,11 @@ static bool run_block(unsigned threads, uint64_t seed) {
 // Runs a kernel; false as for a block.
 static bool run(void (*kernel)(void *), void *arguments, Index grid, unsigned threads,
                 uint64_t seed) {
-    fibers.resize(threads);
+    // Stacks stay where they are: fibers are made once.
+    if (fibers.size() < threads) {
+        fibers.clear();
+        fibers.resize(threads);
+    }
     body = kernel;
     body_arguments = arguments;
     gridDim = grid;

@@ -4,9 +4,11 @@ mod common;
 
 use common::{bits, launch, launch_with, on_cpu, on_gpu, vectors, with_job};
 use pgnear_device::remote::Remote;
-use pgnear_device::{Assign, Device, Wanted};
+use pgnear_device::{Assign, Device, Nearest, Wanted};
 use pgnear_kernels::Metric;
-use pgnear_quant::{Matrix, nearest_batch};
+use pgnear_quant::{
+    Cpu, KMeansOptions, Matrix, kmeans, kmeans_on, kmeans_prepared, nearest_batch, prepared,
+};
 
 const METRICS: [Metric; 4] = [Metric::L2, Metric::InnerProduct, Metric::Cosine, Metric::L1];
 
@@ -134,8 +136,7 @@ fn centroids_are_those_of_the_cpu() {
             let (rows, centroids) = (vectors(500, dims, 10, ties), vectors(90, dims, 11, ties));
             let matrix = Matrix::try_from_vec(dims, centroids.clone()).unwrap();
             let expected = with_job(|job| nearest_batch(job, &matrix, &rows, by).unwrap());
-            let mut poll = common::Poll::default();
-            let mut remote = Remote::start(&launch(), &mut poll).unwrap();
+            let mut remote = Remote::start(&launch(), Box::new(common::Poll::default())).unwrap();
             let found = remote.nearest(by, dims, &centroids, &rows).unwrap();
             assert_eq!(found, expected, "{by:?}, {dims} dimensions");
             // And once more on the same device.
@@ -143,6 +144,63 @@ fn centroids_are_those_of_the_cpu() {
                 .nearest(by, dims, &centroids, &rows[..dims * 7])
                 .unwrap();
             assert_eq!(again, expected[..7]);
+        }
+    }
+}
+
+#[test]
+fn keys_are_those_of_the_cpu_and_rows_are_assigned_again() {
+    for by in [Assign::L2, Assign::Dot] {
+        let dims = 20;
+        let mut rows = vectors(300, dims, 12, false);
+        // Some whose distances leave the range of a float.
+        rows[..dims].fill(3e38);
+        rows[dims..2 * dims].fill(-1e30);
+        rows[2 * dims..3 * dims].fill(1e-42);
+        let mut remote = Remote::start(&launch(), Box::new(common::Poll::default())).unwrap();
+        let mut on_gpu = remote.assigner(by, dims, &rows).unwrap();
+        with_job(|job| {
+            let mut cpu = Cpu::new(job);
+            let mut on_cpu = cpu.assigner(by, dims, &rows).unwrap();
+            for seed in 13..16 {
+                let centroids = vectors(40, dims, seed, seed == 14);
+                let mut found = vec![Nearest::NONE; 300];
+                on_gpu.nearest(&centroids, &mut found).unwrap();
+                let mut expected = vec![Nearest::NONE; 300];
+                on_cpu.nearest(&centroids, &mut expected).unwrap();
+                let bits = |all: &[Nearest]| -> Vec<(u32, u32)> {
+                    all.iter().map(|n| (n.index, n.key.to_bits())).collect()
+                };
+                assert_eq!(bits(&found), bits(&expected), "{by:?}");
+            }
+        });
+    }
+}
+
+#[test]
+fn k_means_finds_the_centroids_of_the_cpu() {
+    for spherical in [false, true] {
+        for (rows, k, ties) in [(400, 12, false), (400, 12, true), (30, 40, false)] {
+            let options = KMeansOptions {
+                k,
+                seed: 4,
+                spherical,
+                ..KMeansOptions::default()
+            };
+            let samples = || Matrix::try_from_vec(10, vectors(rows, 10, 17, ties)).unwrap();
+            let expected = with_job(|job| kmeans(job, samples(), &options).unwrap());
+            let mut remote = Remote::start(&launch(), Box::new(common::Poll::default())).unwrap();
+            let found = common::with_job_of(|job| {
+                let samples = prepared(job, samples(), &options).unwrap();
+                kmeans_on(&mut remote, job, &samples, &options).unwrap()
+            });
+            assert_eq!(found, expected);
+            // The samples are as they were, should the device fail.
+            let after = with_job(|job| {
+                let samples = prepared(job, samples(), &options).unwrap();
+                kmeans_prepared(job, &samples, &options).unwrap()
+            });
+            assert_eq!(after, expected);
         }
     }
 }

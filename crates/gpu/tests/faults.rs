@@ -8,6 +8,7 @@ use common::{Poll, bits, launch, launch_with, on_cpu, on_gpu, real, vectors};
 use pgnear_device::remote::{Launch, Remote};
 use pgnear_device::{Device, DeviceError, Wanted};
 use pgnear_kernels::Metric;
+use pgnear_quant::{KMeansOptions, Matrix, kmeans_on, prepared};
 
 const DIMS: usize = 16;
 const WANTED: Wanted = Wanted {
@@ -37,8 +38,7 @@ macro_rules! standin_only {
 
 #[test]
 fn says_what_was_found() {
-    let mut poll = Poll::default();
-    let remote = Remote::start(&launch(), &mut poll).unwrap();
+    let remote = Remote::start(&launch(), Box::new(Poll::default())).unwrap();
     let info = remote.info();
     assert!(!info.name.is_empty() && info.memory >= info.free && info.free > 0);
     assert!(info.driver >= 12000 && info.capability >= 80, "{info:?}");
@@ -160,11 +160,11 @@ fn other_programs_are_not_believed() {
 fn a_caller_that_stops_waiting_ends_the_program_at_once() {
     standin_only!();
     let launch = launch_with("hang=2");
-    let mut poll = Poll {
+    let poll = Poll {
         fail_at: Some(Instant::now() + Duration::from_millis(1000)),
     };
     let started = Instant::now();
-    let mut remote = Remote::start(&launch, &mut poll).unwrap();
+    let mut remote = Remote::start(&launch, Box::new(poll)).unwrap();
     let outcome = (|| {
         let mut search = remote.search(WANTED, DIMS, &vectors(10, DIMS, 1, false))?;
         search.offer(&vectors(300, DIMS, 2, false))?;
@@ -177,6 +177,30 @@ fn a_caller_that_stops_waiting_ends_the_program_at_once() {
     drop(remote);
     assert!(started.elapsed() < Duration::from_secs(60));
     assert_eq!(children(), 0);
+}
+
+#[test]
+fn k_means_passes_on_how_the_device_failed() {
+    standin_only!();
+    let options = KMeansOptions {
+        k: 8,
+        ..KMeansOptions::default()
+    };
+    let run = |launch: &Launch, poll: Poll| {
+        let mut remote = Remote::start(launch, Box::new(poll)).unwrap();
+        common::with_job_of(|job| {
+            let samples = Matrix::try_from_vec(4, vectors(200, 4, 5, false)).unwrap();
+            let samples = prepared(job, samples, &options).unwrap();
+            kmeans_on(&mut remote, job, &samples, &options)
+        })
+    };
+    let lost = run(&launch_with("launch=9"), Poll::default());
+    assert!(matches!(lost, Err(DeviceError::Lost(_))), "{lost:?}");
+    let poll = Poll {
+        fail_at: Some(Instant::now() + Duration::from_millis(1500)),
+    };
+    let stopped = run(&launch_with("hang=9"), poll);
+    assert_eq!(stopped, Err(DeviceError::Poll("stopped")));
 }
 
 /// Processes of this test that are still there.
@@ -203,8 +227,7 @@ fn a_great_many_searches_leave_nothing_behind() {
 
 #[test]
 fn what_is_asked_beyond_its_limits_is_refused() {
-    let mut poll = Poll::default();
-    let mut remote = Remote::<&str>::start(&launch(), &mut poll).unwrap();
+    let mut remote = Remote::<&str>::start(&launch(), Box::new(Poll::default())).unwrap();
     for (metric, k, dims) in [
         (Metric::L2, 1025, 2),
         (Metric::L2, 0, 2),

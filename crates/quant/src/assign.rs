@@ -1,6 +1,6 @@
 //! Which centroid a row belongs to.
 
-use pgnear_device::Assign;
+use pgnear_device::{Assign, Nearest};
 use pgnear_kernels::{Kernels, kernels};
 
 use crate::job::{Job, QuantError, unless_cancelled};
@@ -82,32 +82,43 @@ pub fn nearest_batch<E>(
     rows: &[f32],
     by: Assign,
 ) -> Result<Vec<u32>, QuantError<E>> {
+    let count = rows.len() / centroids.dims().max(1);
+    let mut found = job.budget.try_vec_filled(count, Nearest::NONE)?;
+    // It lives for this call.
+    job.budget.give_back(count * size_of::<Nearest>());
+    nearest_into(job, centroids, rows, by, &mut found)?;
+    Ok(found.iter().map(|nearest| nearest.index).collect())
+}
+
+/// The same with keys, into `found`, which is as long as there are rows.
+pub(crate) fn nearest_into<E>(
+    job: &mut Job<'_, E>,
+    centroids: &Matrix,
+    rows: &[f32],
+    by: Assign,
+    found: &mut [Nearest],
+) -> Result<(), QuantError<E>> {
     let space = Space::new(by);
     let dims = centroids.dims();
-    if dims == 0 || !rows.len().is_multiple_of(dims) {
+    if dims == 0 || rows.len() != found.len() * dims {
         return Err(QuantError::WrongDimensions {
             expected: dims,
             got: rows.len(),
         });
     }
-    job.run(|workers, budget, _| {
-        let mut lists = budget.try_vec_filled(rows.len() / dims, 0u32)?;
-        let complete = workers.for_each_chunk_mut(&mut lists, ROWS_A_BLOCK, |i, lists| {
+    job.run(|workers, _, _| {
+        let complete = workers.for_each_chunk_mut(found, ROWS_A_BLOCK, |i, found| {
             let start = i * ROWS_A_BLOCK * dims;
-            let rows = &rows[start..start + lists.len() * dims];
+            let rows = &rows[start..start + found.len() * dims];
             let mut best = [Best::NONE; ROWS_A_BLOCK];
             nearest_block(&space, centroids, rows, &mut best);
-            for (list, best) in lists.iter_mut().zip(best) {
+            for (found, Best { index, key }) in found.iter_mut().zip(best) {
                 // Without centroids nothing was offered.
-                *list = if best.index == u32::MAX {
-                    0
-                } else {
-                    best.index
-                };
+                let index = if index == u32::MAX { 0 } else { index };
+                *found = Nearest { index, key };
             }
         });
-        unless_cancelled(complete)?;
-        Ok(lists)
+        unless_cancelled(complete)
     })
 }
 

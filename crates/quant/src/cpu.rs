@@ -2,9 +2,11 @@
 
 use std::collections::VecDeque;
 
-use pgnear_device::{Assign, Device, DeviceError, Neighbour, OutOfMemory, Search, Wanted};
+use pgnear_device::{
+    Assign, Assigner, Device, DeviceError, Nearest, Neighbour, OutOfMemory, Search, Wanted,
+};
 
-use crate::assign::nearest_batch;
+use crate::assign::nearest_into;
 use crate::job::{Job, QuantError};
 use crate::knn::Knn;
 use crate::matrix::Matrix;
@@ -67,15 +69,35 @@ impl<E> Device<E> for Cpu<'_, '_, E> {
         }))
     }
 
-    fn nearest(
-        &mut self,
+    fn assigner<'s>(
+        &'s mut self,
         by: Assign,
         dims: usize,
-        centroids: &[f32],
         rows: &[f32],
-    ) -> Result<Vec<u32>, DeviceError<E>> {
-        let centroids = matrix(dims, centroids)?;
-        Ok(nearest_batch(self.job, &centroids, rows, by)?)
+    ) -> Result<Box<dyn Assigner<E> + 's>, DeviceError<E>> {
+        Ok(Box::new(Assigning {
+            rows: matrix(dims, rows)?,
+            by,
+            device: self,
+        }))
+    }
+}
+
+struct Assigning<'s, 'j, 'a, E> {
+    device: &'s mut Cpu<'j, 'a, E>,
+    rows: Matrix,
+    by: Assign,
+}
+
+impl<E> Assigner<E> for Assigning<'_, '_, '_, E> {
+    fn nearest(
+        &mut self,
+        centroids: &[f32],
+        nearest: &mut [Nearest],
+    ) -> Result<(), DeviceError<E>> {
+        let centroids = matrix(self.rows.dims(), centroids)?;
+        let (job, rows) = (&mut *self.device.job, self.rows.as_slice());
+        Ok(nearest_into(job, &centroids, rows, self.by, nearest)?)
     }
 }
 

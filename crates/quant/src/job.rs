@@ -73,6 +73,12 @@ impl<E: fmt::Display> fmt::Display for QuantError<E> {
 
 impl<E: fmt::Debug + fmt::Display> std::error::Error for QuantError<E> {}
 
+impl<E> From<OutOfMemory> for QuantError<E> {
+    fn from(error: OutOfMemory) -> Self {
+        QuantError::OutOfMemory(error)
+    }
+}
+
 /// Why work on the pool stopped, before it is known what `poll` said.
 #[derive(Debug)]
 pub(crate) enum Stop {
@@ -97,6 +103,19 @@ pub(crate) fn unless_cancelled(complete: bool) -> Result<(), Stop> {
 }
 
 impl<E> Job<'_, E> {
+    /// Runs `work` on the calling thread and sorts out how it ended.
+    pub(crate) fn run_here<T>(
+        &mut self,
+        work: impl FnOnce(&Workers<'_>, &MemoryBudget, &Progress) -> Result<T, Stop>,
+    ) -> Result<T, QuantError<E>> {
+        let budget = &MemoryBudget::new(self.budget.available());
+        let progress = self.progress;
+        let outcome = Pool::run_here(self.cancel, self.poll, |workers| {
+            work(workers, budget, progress)
+        });
+        sorted_out(outcome)
+    }
+
     /// Runs `work` on the pool and sorts out how it ended.
     pub(crate) fn run<T: Send>(
         &mut self,
@@ -104,18 +123,21 @@ impl<E> Job<'_, E> {
     ) -> Result<T, QuantError<E>> {
         let budget = &MemoryBudget::new(self.budget.available());
         let progress = self.progress;
-        self.pool
-            .run(self.cancel, self.poll, |workers| {
-                work(workers, budget, progress)
-            })
-            .map_err(|error| match error {
-                RunError::Poll(error) => QuantError::Poll(error),
-                RunError::WorkerPanic(message) => QuantError::WorkerPanic(message),
-            })?
-            .map_err(|stop| match stop {
-                Stop::Cancelled => QuantError::Cancelled,
-                Stop::OutOfMemory(error) => QuantError::OutOfMemory(error),
-                Stop::NotFinite { row } => QuantError::NotFinite { row },
-            })
+        sorted_out(self.pool.run(self.cancel, self.poll, |workers| {
+            work(workers, budget, progress)
+        }))
     }
+}
+
+fn sorted_out<T, E>(outcome: Result<Result<T, Stop>, RunError<E>>) -> Result<T, QuantError<E>> {
+    outcome
+        .map_err(|error| match error {
+            RunError::Poll(error) => QuantError::Poll(error),
+            RunError::WorkerPanic(message) => QuantError::WorkerPanic(message),
+        })?
+        .map_err(|stop| match stop {
+            Stop::Cancelled => QuantError::Cancelled,
+            Stop::OutOfMemory(error) => QuantError::OutOfMemory(error),
+            Stop::NotFinite { row } => QuantError::NotFinite { row },
+        })
 }

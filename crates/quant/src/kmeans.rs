@@ -1,14 +1,14 @@
 //! k-means: exact k-means++ seeding in blocked passes, then Lloyd's iterations with Elkan's bounds.
 
-use pgnear_device::{MemoryBudget, Progress, Workers};
-use pgnear_kernels::Kernels;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use pgnear_device::Assign;
+use pgnear_device::{Assign, Device, DeviceError, MemoryBudget, Nearest, Progress, Workers};
+use pgnear_kernels::Kernels;
 
 use crate::assign::Space;
 use crate::fill;
 use crate::job::{Job, QuantError, Stop, unless_cancelled};
-use crate::lloyd::Lloyd;
+use crate::lloyd::{Elsewhere, Lloyd};
 use crate::matrix::{Matrix, normalize};
 use crate::rng::Rng;
 
@@ -66,7 +66,99 @@ pub fn kmeans<E>(
         });
     }
     let kernels = pgnear_kernels::kernels();
-    job.run(|workers, budget, progress| run(workers, budget, progress, kernels, samples, options))
+    job.run(|workers, budget, progress| {
+        let mut samples = samples;
+        prepare(workers, &mut samples, options.spherical)?;
+        run(workers, budget, progress, kernels, &samples, options, None)
+    })
+}
+
+/// Samples as k-means takes them: finite, and for [`KMeansOptions::spherical`] of unit length, without
+/// those that have no direction.
+pub struct Prepared(Matrix);
+
+/// Prepares samples, for [`kmeans_prepared`] and [`kmeans_on`].
+///
+/// # Errors
+/// As for [`kmeans`].
+pub fn prepared<E>(
+    job: &mut Job<'_, E>,
+    mut samples: Matrix,
+    options: &KMeansOptions,
+) -> Result<Prepared, QuantError<E>> {
+    if samples.dims() == 0 {
+        return Err(QuantError::WrongDimensions {
+            expected: 1,
+            got: 0,
+        });
+    }
+    job.run(|workers, _, _| {
+        prepare(workers, &mut samples, options.spherical)?;
+        Ok(Prepared(samples))
+    })
+}
+
+/// [`kmeans`] over samples that are prepared.
+///
+/// # Errors
+/// As for [`kmeans`].
+pub fn kmeans_prepared<E>(
+    job: &mut Job<'_, E>,
+    samples: &Prepared,
+    options: &KMeansOptions,
+) -> Result<KMeans, QuantError<E>> {
+    let kernels = pgnear_kernels::kernels();
+    job.run(|workers, budget, progress| {
+        run(
+            workers, budget, progress, kernels, &samples.0, options, None,
+        )
+    })
+}
+
+/// [`kmeans_prepared`] with every distance computed on a device; the same centroids, to the bit. What is
+/// left is done on the calling thread.
+///
+/// # Errors
+/// As for [`kmeans`], and those of the device.
+pub fn kmeans_on<E>(
+    device: &mut dyn Device<E>,
+    job: &mut Job<'_, E>,
+    samples: &Prepared,
+    options: &KMeansOptions,
+) -> Result<KMeans, DeviceError<E>> {
+    let (samples, by) = (&samples.0, assign_by(options));
+    let mut assigner = device.assigner(by, samples.dims(), samples.as_slice())?;
+    // How the device failed: by an error, or by a panic that belongs to whoever waits for it.
+    let mut failed = None;
+    let mut elsewhere = |centroids: &[f32], nearest: &mut [Nearest]| -> bool {
+        let outcome = catch_unwind(AssertUnwindSafe(|| assigner.nearest(centroids, nearest)));
+        match outcome {
+            Ok(Ok(())) => return true,
+            Ok(Err(error)) => failed = Some(Ok(error)),
+            Err(panic) => failed = Some(Err(panic)),
+        }
+        false
+    };
+    let kernels = pgnear_kernels::kernels();
+    let outcome = job.run_here(|workers, budget, progress| {
+        let elsewhere = Some(&mut elsewhere as &mut Elsewhere<'_>);
+        run(
+            workers, budget, progress, kernels, samples, options, elsewhere,
+        )
+    });
+    match failed {
+        Some(Err(panic)) => resume_unwind(panic),
+        Some(Ok(error)) => Err(error),
+        None => Ok(outcome?),
+    }
+}
+
+fn assign_by(options: &KMeansOptions) -> Assign {
+    if options.spherical {
+        Assign::Dot
+    } else {
+        Assign::L2
+    }
 }
 
 pub(crate) fn run(
@@ -74,28 +166,26 @@ pub(crate) fn run(
     budget: &MemoryBudget,
     progress: &Progress,
     kernels: &'static Kernels,
-    mut samples: Matrix,
+    samples: &Matrix,
     options: &KMeansOptions,
+    elsewhere: Option<&mut Elsewhere<'_>>,
 ) -> Result<KMeans, Stop> {
     let (k, dims) = (options.k, samples.dims());
     // In units of one centroid against all samples; an iteration costs about an eighth of the
     // seeding, which does that k times.
     let step = (k / 8).max(1) as u64;
     progress.begin(k as u64 + step * options.max_iterations as u64);
-    prepare(workers, &mut samples, options.spherical)?;
     let mut rng = Rng::new(options.seed);
     let mut centroids = Matrix::try_zeroed(budget, k, dims)?;
     if samples.rows() <= k || k == 0 {
-        samples.truncate(k);
-        let (given, _) = centroids
-            .as_mut_slice()
-            .split_at_mut(samples.as_slice().len());
-        given.copy_from_slice(samples.as_slice());
+        let given = samples.rows().min(k);
+        let data = &samples.as_slice()[..given * dims];
+        centroids.as_mut_slice()[..data.len()].copy_from_slice(data);
         fill::near_samples(
             workers,
             &mut centroids,
-            samples.rows(),
-            &samples,
+            given,
+            samples,
             options.spherical,
             &mut rng,
         )?;
@@ -107,13 +197,11 @@ pub(crate) fn run(
     }
     let space = Space {
         kernels,
-        by: if options.spherical {
-            Assign::Dot
-        } else {
-            Assign::L2
-        },
+        by: assign_by(options),
     };
-    let mut lloyd = Lloyd::new(workers, budget, space, &samples, centroids, &mut rng)?;
+    let mut lloyd = Lloyd::new(
+        workers, budget, space, samples, centroids, elsewhere, &mut rng,
+    )?;
     lloyd.seed(&mut rng, progress)?;
     let mut iterations = 0;
     let mut error = lloyd.error();
@@ -196,13 +284,11 @@ mod tests {
                 let found = Pool::inline()
                     .run(&CancelFlag::new(), &mut || Ok::<(), ()>(()), |workers| {
                         let budget = MemoryBudget::unlimited();
+                        let mut samples = samples;
+                        prepare(workers, &mut samples, spherical).unwrap();
+                        let progress = Progress::new();
                         run(
-                            workers,
-                            &budget,
-                            &Progress::new(),
-                            kernels,
-                            samples,
-                            &options,
+                            workers, &budget, &progress, kernels, &samples, &options, None,
                         )
                         .unwrap()
                     })

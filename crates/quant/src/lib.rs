@@ -20,7 +20,7 @@ mod rotation;
 pub use assign::{nearest, nearest_batch};
 pub use cpu::Cpu;
 pub use job::{Job, QuantError};
-pub use kmeans::{KMeans, KMeansOptions, kmeans};
+pub use kmeans::{KMeans, KMeansOptions, Prepared, kmeans, kmeans_on, kmeans_prepared, prepared};
 pub use knn::Knn;
 pub use matrix::{Matrix, WrongShape};
 pub use pgnear_device::{Assign, Neighbour};

@@ -2,7 +2,7 @@
 
 use pgnear_device::{MemoryBudget, Progress, Workers};
 
-use pgnear_device::Assign;
+use pgnear_device::{Assign, Nearest};
 
 use crate::assign::{Best, ROWS_A_BLOCK, Space};
 use crate::bounds::Bounds;
@@ -11,7 +11,13 @@ use crate::job::{Stop, unless_cancelled};
 use crate::matrix::Matrix;
 use crate::rng::Rng;
 
-pub(crate) struct Lloyd<'a, 'w> {
+/// Finds the centroid nearest to each sample, of some centroids that lie one after the other, somewhere
+/// else than on the workers; `false` where it could not.
+pub(crate) type Elsewhere<'e> = dyn FnMut(&[f32], &mut [Nearest]) -> bool + 'e;
+
+pub(crate) struct Lloyd<'a, 'w, 'e> {
+    /// With room for what it finds.
+    elsewhere: Option<(&'a mut Elsewhere<'e>, Vec<Nearest>)>,
     workers: &'a Workers<'w>,
     budget: &'a MemoryBudget,
     space: Space,
@@ -50,15 +56,16 @@ const SEEDS_A_PASS: usize = 32;
 /// Draws in a row that may be rejected before a pass brings the weights up to date.
 const REJECTIONS: usize = 32;
 
-impl<'a, 'w> Lloyd<'a, 'w> {
+impl<'a, 'w, 'e> Lloyd<'a, 'w, 'e> {
     pub(crate) fn new(
         workers: &'a Workers<'w>,
         budget: &'a MemoryBudget,
         space: Space,
         samples: &'a Matrix,
         mut centroids: Matrix,
+        elsewhere: Option<&'a mut Elsewhere<'e>>,
         rng: &mut Rng,
-    ) -> Result<Lloyd<'a, 'w>, Stop> {
+    ) -> Result<Lloyd<'a, 'w, 'e>, Stop> {
         let (n, k, dims) = (samples.rows(), centroids.rows(), samples.dims());
         centroids
             .row_mut(0)
@@ -81,13 +88,22 @@ impl<'a, 'w> Lloyd<'a, 'w> {
         let update = n * (size_of::<u32>() + size_of::<(f32, u32)>())
             + k * (2 * size_of::<usize>() + size_of::<Task<'_>>());
         let bounds = n.saturating_mul(k).saturating_mul(size_of::<u16>());
-        let bounded = bounds.saturating_add(update) <= budget.available();
+        // Whoever computes all distances elsewhere skips none.
+        let bounded = elsewhere.is_none() && bounds.saturating_add(update) <= budget.available();
         if bounded {
             for chunk in &mut chunks {
                 chunk.lower = budget.try_vec_filled(chunk.best.len() * k, 0)?;
             }
         }
+        let elsewhere = match elsewhere {
+            Some(elsewhere) => {
+                let room = budget.try_vec_filled(n, Nearest::NONE)?;
+                Some((elsewhere, room))
+            }
+            None => None,
+        };
         let mut lloyd = Lloyd {
+            elsewhere,
             workers,
             budget,
             space,
@@ -224,12 +240,39 @@ impl<'a, 'w> Lloyd<'a, 'w> {
 
     /// Offers centroids `first..end` to every sample.
     fn seed_pass(&mut self, first: usize, end: usize) -> Result<(), Stop> {
+        if self.elsewhere.is_some() {
+            return self.offer_elsewhere(first, end);
+        }
         self.each_chunk(|view, chunk| view.offer(chunk, first, end))
+    }
+
+    /// The same result as that of [`View::offer`] for every chunk.
+    fn offer_elsewhere(&mut self, first: usize, end: usize) -> Result<(), Stop> {
+        let Some((elsewhere, nearest)) = &mut self.elsewhere else {
+            return Ok(());
+        };
+        let dims = self.samples.dims();
+        let centroids = &self.centroids.as_slice()[first * dims..end * dims];
+        if first == end || !elsewhere(centroids, nearest) {
+            return unless_cancelled(first == end);
+        }
+        let by = self.space.by;
+        for chunk in &mut self.chunks {
+            chunk.error = 0.0;
+            for (best, nearest) in chunk.best.iter_mut().zip(&nearest[chunk.start..]) {
+                best.offer(first + nearest.index as usize, nearest.key);
+                chunk.error += f64::from(Bounds::squared(by, best.key));
+            }
+        }
+        unless_cancelled(!self.workers.is_cancelled())
     }
 
     /// Assigns every sample to its nearest centroid by computing every distance, and says how many
     /// changed.
     pub(crate) fn assign_plainly(&mut self) -> Result<usize, Stop> {
+        if self.elsewhere.is_some() {
+            return self.assign_elsewhere();
+        }
         self.each_chunk(|view, chunk| {
             chunk.before.clear();
             // Stays within its capacity.
@@ -243,6 +286,24 @@ impl<'a, 'w> Lloyd<'a, 'w> {
                 .filter(|(best, before)| best.index != **before)
                 .count();
         })?;
+        Ok(self.changed())
+    }
+
+    fn assign_elsewhere(&mut self) -> Result<usize, Stop> {
+        for chunk in &mut self.chunks {
+            chunk.before.clear();
+            // Stays within its capacity.
+            let before = chunk.best.iter().map(|best| best.index);
+            chunk.before.extend(before);
+            chunk.best.fill(Best::NONE);
+        }
+        self.offer_elsewhere(0, self.centroids.rows())?;
+        for chunk in &mut self.chunks {
+            let pairs = chunk.best.iter().zip(&chunk.before);
+            chunk.changed = pairs
+                .filter(|(best, before)| best.index != **before)
+                .count();
+        }
         Ok(self.changed())
     }
 
@@ -508,7 +569,8 @@ mod tests {
                 let space = Space::new(Assign::L2);
                 let mut rng = Rng::new(0);
                 let mut lloyd =
-                    Lloyd::new(workers, &budget, space, &samples, centroids, &mut rng).unwrap();
+                    Lloyd::new(workers, &budget, space, &samples, centroids, None, &mut rng)
+                        .unwrap();
                 lloyd.centroids.as_mut_slice().fill(0.0);
                 assert_eq!(lloyd.assign_plainly().unwrap(), 0);
                 lloyd.update().unwrap();

@@ -382,7 +382,7 @@ fn batches_agree_with_single_rows_and_ties_go_low() {
             for threads in [1, 3] {
                 let (pool, cancel, progress) =
                     (Pool::new(threads), CancelFlag::new(), Progress::new());
-                let budget = MemoryBudget::new(333 * 4);
+                let budget = MemoryBudget::new(333 * 8);
                 let mut job = Job {
                     pool: &pool,
                     budget: &budget,

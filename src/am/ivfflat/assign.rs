@@ -4,7 +4,7 @@ use std::ffi::CStr;
 
 use pgnear_ann::ivfflat::{Centroids, IndexSpec};
 use pgnear_ann::{Element, Error, Tid};
-use pgnear_device::{CancelFlag, MemoryBudget, Pool, Progress};
+use pgnear_device::{CancelFlag, MemoryBudget, Pool, Progress, Wanted};
 use pgnear_kernels::Metric;
 use pgnear_quant::bits::{self, BitMatrix};
 use pgnear_quant::{Assign, Job, Matrix};
@@ -12,6 +12,7 @@ use pgnear_quant::{Assign, Job, Matrix};
 use crate::am::column::{check_dims, internal, is_skipped, quant_error};
 use crate::parallel_worker;
 use crate::pg::build::RowScan;
+use crate::pg::gpu::Running;
 use crate::pg::index::AmError;
 use crate::pg::memory::{append, copied};
 use crate::pg::parallel::Assigned;
@@ -87,8 +88,10 @@ pub fn assign(
     };
     let mut batch = Batch::default();
     let mut index_rows = 0;
+    // Each process of the build may have a GPU's program of its own.
+    let mut gpu = targets.gpu(by, scan.expected_rows())?;
     let mut flush = |batch: &mut Batch| -> Result<(), AmError> {
-        let lists = targets.nearest(&mut job, batch, by)?;
+        let lists = targets.nearest(&mut job, &mut gpu, batch, by)?;
         let payloads = batch.payloads.chunks_exact(width);
         for ((tid, payload), list) in batch.tids.iter().zip(payloads).zip(lists) {
             sort.put(list, *tid, payload);
@@ -178,14 +181,41 @@ enum Targets {
 }
 
 impl Targets {
+    /// A GPU for the assignment of so many rows, where there is one.
+    fn gpu(&self, by: Assign, rows: f64) -> Result<Option<Running>, AmError> {
+        let Targets::Floats(centroids) = self else {
+            return Ok(None);
+        };
+        let wanted = Wanted {
+            metric: match by {
+                Assign::L2 => Metric::L2,
+                Assign::Dot => Metric::InnerProduct,
+            },
+            k: 1,
+            within: None,
+        };
+        let multiplications = rows * centroids.as_slice().len() as f64;
+        Ok(Running::start((wanted, centroids.dims()), multiplications)?)
+    }
+
     fn nearest(
         &self,
         job: &mut Job<'_, Error>,
+        gpu: &mut Option<Running>,
         batch: &Batch,
         by: Assign,
     ) -> Result<Vec<u32>, AmError> {
         match self {
             Targets::Floats(centroids) => {
+                if let Some(running) = gpu {
+                    let (dims, all) = (centroids.dims(), centroids.as_slice());
+                    let lists =
+                        running.run(|device| device.nearest(by, dims, all, &batch.floats))?;
+                    if let Some(lists) = lists {
+                        return Ok(lists);
+                    }
+                    *gpu = None;
+                }
                 pgnear_quant::nearest_batch(job, centroids, &batch.floats, by)
             }
             Targets::Bits(centroids) => bits::nearest_batch(job, centroids, &batch.payloads),

@@ -3,14 +3,17 @@
 use pgnear_ann::Element;
 use pgnear_ann::Error;
 use pgnear_ann::ivfflat::{Centroids, IndexSpec};
-use pgnear_device::{CancelFlag, MemoryBudget, Pool, Progress};
+use pgnear_device::{CancelFlag, MemoryBudget, Pool, Progress, Wanted};
 use pgnear_kernels::Metric;
 use pgnear_quant::bits::{self, BitMatrix};
-use pgnear_quant::{Job, KMeansOptions, Matrix};
-use pgnear_values::Code;
+use pgnear_quant::{
+    Job, KMeans, KMeansOptions, Matrix, Prepared, kmeans_on, kmeans_prepared, prepared,
+};
+use pgnear_values::{Code, ValueError};
 
 use crate::pg::build::{Builds, SplitMix};
 use crate::pg::error::notice;
+use crate::pg::gpu::Running;
 use crate::pg::index::{AmError, value_error};
 
 use crate::am::column::{check_dims, internal, is_skipped, quant_error};
@@ -204,13 +207,66 @@ impl Samples {
             })
         } else {
             let rows = Matrix::try_from_vec(self.width, self.floats).map_err(internal)?;
-            let found = pgnear_quant::kmeans(&mut job, rows, &options).map_err(quant_error)?;
+            let (count, dims) = (rows.rows(), rows.dims());
+            let samples = prepared(&mut job, rows, &options).map_err(quant_error)?;
+            let on_gpu = kmeans_on_gpu(&mut job, &samples, (count, dims), &options)?;
+            let found = match on_gpu {
+                Some(found) => found,
+                None => kmeans_prepared(&mut job, &samples, &options).map_err(quant_error)?,
+            };
             Ok(Centroids::Float {
                 dims: spec.dims,
                 data: found.centroids.into_vec(),
             })
         }
     }
+}
+
+/// Rounds of all distances that k-means is about.
+const ROUNDS: usize = 10;
+
+/// k-means on a GPU; `None` where it is the CPU's work.
+fn kmeans_on_gpu(
+    job: &mut Job<'_, Error>,
+    samples: &Prepared,
+    (count, dims): (usize, usize),
+    options: &KMeansOptions,
+) -> Result<Option<KMeans>, AmError> {
+    let multiplications = (count * options.k * ROUNDS) as f64 * dims as f64;
+    let wanted = Wanted {
+        metric: if options.spherical {
+            Metric::InnerProduct
+        } else {
+            Metric::L2
+        },
+        k: 1,
+        within: None,
+    };
+    let Some(mut gpu) = Running::start((wanted, dims), multiplications)? else {
+        return Ok(None);
+    };
+    let found = gpu.run(|device| {
+        let poll = &mut *job.poll;
+        let mut job = Job::<ValueError> {
+            pool: job.pool,
+            budget: job.budget,
+            cancel: job.cancel,
+            progress: job.progress,
+            poll: &mut || {
+                let interrupted =
+                    |error: Error| value_error(Code::InternalError, error.to_string(), None);
+                poll().map_err(interrupted)
+            },
+        };
+        kmeans_on(device, &mut job, samples, options)
+    })?;
+    if found.is_some() {
+        gpu.tell(&format!(
+            "k-means of {} lists over {count} rows ran",
+            options.k
+        ));
+    }
+    Ok(found)
 }
 
 /// Lengthens `data` to `len` elements, or reports that there is no memory for them.

@@ -12,7 +12,7 @@ use pgnear_kernels::Metric;
 use super::launch::{Launch, Program};
 use super::protocol::{MOST_NEIGHBOURS, Message, Results, SLOTS, VERSION, kind, metric_number};
 use super::shared::{receive, send};
-use crate::search::{Assign, Device, DeviceError, Neighbour, Search, Wanted};
+use crate::search::{Assign, Assigner, Device, DeviceError, Nearest, Neighbour, Search, Wanted};
 
 /// How a caller waits: for the socket, and for what else it has to answer to.
 pub trait Wait<E> {
@@ -48,9 +48,9 @@ pub struct Tally {
 }
 
 /// A device that another program drives. Dropping it ends the program.
-pub struct Remote<'w, E> {
+pub struct Remote<E> {
     program: Program,
-    wait: &'w mut dyn Wait<E>,
+    wait: Box<dyn Wait<E>>,
     patience: Duration,
     info: DeviceInfo,
     tally: Tally,
@@ -82,12 +82,12 @@ fn lost<E>(what: &str, error: io::Error) -> DeviceError<E> {
     DeviceError::Lost(format!("{what}: {error}"))
 }
 
-impl<'w, E> Remote<'w, E> {
+impl<E> Remote<E> {
     /// Starts the program and asks what it found.
     ///
     /// # Errors
     /// [`DeviceError::Lost`] with the reason where no GPU can be used, and what `wait` returns.
-    pub fn start(launch: &Launch, wait: &'w mut dyn Wait<E>) -> Result<Self, DeviceError<E>> {
+    pub fn start(launch: &Launch, wait: Box<dyn Wait<E>>) -> Result<Self, DeviceError<E>> {
         let program = Program::start(launch)
             .map_err(|error| lost(&format!("cannot start {}", launch.program.display()), error))?;
         let mut remote = Remote {
@@ -190,7 +190,7 @@ impl<'w, E> Remote<'w, E> {
         wanted: Wanted,
         dims: usize,
         queries: &[f32],
-    ) -> Result<Searching<'_, 'w, E>, DeviceError<E>> {
+    ) -> Result<Searching<'_, E>, DeviceError<E>> {
         let slot_bytes = self.program.shared.slot_bytes();
         let metric = suits(wanted, dims, slot_bytes).map_err(DeviceError::Lost)?;
         if !queries.len().is_multiple_of(dims) {
@@ -231,8 +231,8 @@ impl<'w, E> Remote<'w, E> {
 }
 
 /// A search that the program works on.
-struct Searching<'a, 'w, E> {
-    remote: &'a mut Remote<'w, E>,
+struct Searching<'a, E> {
+    remote: &'a mut Remote<E>,
     wanted: Wanted,
     dims: usize,
     queries: usize,
@@ -253,7 +253,7 @@ struct Pending {
     last: bool,
 }
 
-impl<E> Searching<'_, '_, E> {
+impl<E> Searching<'_, E> {
     /// Vectors that a slot holds.
     fn slot_vectors(&self) -> usize {
         self.remote.program.shared.slot_bytes() / (self.dims * 4)
@@ -310,39 +310,71 @@ impl<E> Searching<'_, '_, E> {
         Ok(())
     }
 
-    /// Results of the queries from `first` on that slot 0 holds.
+    /// Hands all results to `each`, query by query.
+    fn results(&mut self, each: &mut dyn FnMut(&[Neighbour])) -> Result<(), DeviceError<E>> {
+        while !self.pending.is_empty() {
+            self.answer()?;
+        }
+        let (mut told, mut ask) = (0, kind::FINISH);
+        while told < self.queries {
+            self.remote.send(Message {
+                kind: ask,
+                ..Message::default()
+            })?;
+            let (message, _) = self.remote.receive(&[kind::FOUND])?;
+            told += self.take(told, message.a as usize, each)?;
+            ask = kind::MORE;
+        }
+        self.remote.busy = false;
+        Ok(())
+    }
+
+    /// Results of the next queries, which slot 0 holds; their number.
     fn take(
         &mut self,
-        first: usize,
+        told: usize,
         count: usize,
-        all: &mut Vec<Vec<Neighbour>>,
-    ) -> Result<(), DeviceError<E>> {
+        each: &mut dyn FnMut(&[Neighbour]),
+    ) -> Result<usize, DeviceError<E>> {
         let most = Results::fit(self.remote.program.shared.slot_bytes(), self.wanted.k);
-        if count == 0 || count > most || first + count > self.queries {
+        if count == 0 || count > most || told + count > self.queries {
             return Err(rubbish(format_args!("results of {count} queries")));
         }
         let layout = Results::of(count, self.wanted.k);
         let slot = &*self.remote.program.shared.slot(0);
+        let mut found = Vec::with_capacity(self.wanted.k);
         for query in 0..count {
             let (rows, distances) = (layout.read(slot, query))
                 .ok_or_else(|| rubbish("a count of rows that is too large"))?;
-            let found = rows.iter().zip(distances);
-            let found: Vec<Neighbour> = found
-                .map(|(&row, &distance)| Neighbour { distance, row })
-                .collect();
+            found.clear();
+            let pairs = rows.iter().zip(distances);
+            found.extend(pairs.map(|(&row, &distance)| Neighbour { distance, row }));
             if found.iter().any(|found| found.row >= self.offered)
                 || found.windows(2).any(|pair| pair[0] >= pair[1])
             {
                 return Err(rubbish("rows that were not offered, or out of order"));
             }
             self.remote.tally.bytes += 16 * found.len() as u64;
-            all.push(found);
+            each(&found);
         }
+        Ok(count)
+    }
+
+    /// Begins anew with the same queries.
+    fn again(&mut self) -> Result<(), DeviceError<E>> {
+        self.remote.busy = true;
+        self.remote.send(Message {
+            kind: kind::AGAIN,
+            ..Message::default()
+        })?;
+        self.remote.receive(&[kind::READY])?;
+        self.offered = 0;
+        self.settled.clear();
         Ok(())
     }
 }
 
-impl<E> Search<E> for Searching<'_, '_, E> {
+impl<E> Search<E> for Searching<'_, E> {
     fn offer(&mut self, rows: &[f32]) -> Result<(), DeviceError<E>> {
         if !rows.len().is_multiple_of(self.dims) {
             return Err(DeviceError::WrongDimensions {
@@ -384,27 +416,57 @@ impl<E> Search<E> for Searching<'_, '_, E> {
     }
 
     fn finish(mut self: Box<Self>) -> Result<Vec<Vec<Neighbour>>, DeviceError<E>> {
-        while !self.pending.is_empty() {
-            self.answer()?;
-        }
         let mut all = Vec::new();
-        let mut ask = kind::FINISH;
-        while all.len() < self.queries {
-            self.remote.send(Message {
-                kind: ask,
-                ..Message::default()
-            })?;
-            let (message, _) = self.remote.receive(&[kind::FOUND])?;
-            let first = all.len();
-            self.take(first, message.a as usize, &mut all)?;
-            ask = kind::MORE;
-        }
-        self.remote.busy = false;
+        self.results(&mut |found| all.push(found.to_vec()))?;
         Ok(all)
     }
 }
 
-impl<E> Device<E> for Remote<'_, E> {
+/// An assignment is a search in which the rows are queries, and each looks for one centroid.
+struct Assigning<'a, E> {
+    search: Searching<'a, E>,
+    by: Assign,
+    /// Whether centroids were offered before.
+    used: bool,
+}
+
+impl<E> Assigner<E> for Assigning<'_, E> {
+    fn nearest(
+        &mut self,
+        centroids: &[f32],
+        nearest: &mut [Nearest],
+    ) -> Result<(), DeviceError<E>> {
+        if std::mem::replace(&mut self.used, true) {
+            self.search.again()?;
+        }
+        self.search.offer(centroids)?;
+        let by = self.by;
+        let mut rest = nearest.iter_mut();
+        self.search.results(&mut |found| {
+            if let Some(nearest) = rest.next() {
+                *nearest = nearest_of(by, found);
+            }
+        })
+    }
+}
+
+/// From what the operator gives to keys, which lose nothing: a root in double precision tells all
+/// numbers of single precision apart.
+fn nearest_of(by: Assign, found: &[Neighbour]) -> Nearest {
+    match found.first() {
+        Some(nearest) if nearest.distance < f64::INFINITY => Nearest {
+            index: nearest.row as u32,
+            key: match by {
+                Assign::L2 => (nearest.distance * nearest.distance) as f32,
+                Assign::Dot => nearest.distance as f32,
+            },
+        },
+        // What overflows is as far as can be, and the first of those is taken.
+        _ => Nearest::NONE,
+    }
+}
+
+impl<E> Device<E> for Remote<E> {
     fn search<'a>(
         &'a mut self,
         wanted: Wanted,
@@ -414,14 +476,12 @@ impl<E> Device<E> for Remote<'_, E> {
         Ok(Box::new(self.begin(wanted, dims, queries)?))
     }
 
-    /// The rows are queries here, and each looks for one centroid.
-    fn nearest(
-        &mut self,
+    fn assigner<'a>(
+        &'a mut self,
         by: Assign,
         dims: usize,
-        centroids: &[f32],
         rows: &[f32],
-    ) -> Result<Vec<u32>, DeviceError<E>> {
+    ) -> Result<Box<dyn Assigner<E> + 'a>, DeviceError<E>> {
         let metric = match by {
             Assign::L2 => Metric::L2,
             Assign::Dot => Metric::InnerProduct,
@@ -431,14 +491,10 @@ impl<E> Device<E> for Remote<'_, E> {
             k: 1,
             within: None,
         };
-        let mut search: Box<dyn Search<E> + '_> = Box::new(self.begin(wanted, dims, rows)?);
-        search.offer(centroids)?;
-        let found = search.finish()?;
-        let number = |found: &Vec<Neighbour>| match found.first() {
-            // What overflows is as far as can be, and the first of those is taken.
-            Some(nearest) if nearest.distance < f64::INFINITY => nearest.row as u32,
-            _ => 0,
-        };
-        Ok(found.iter().map(number).collect())
+        Ok(Box::new(Assigning {
+            search: self.begin(wanted, dims, rows)?,
+            by,
+            used: false,
+        }))
     }
 }

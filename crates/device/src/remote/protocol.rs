@@ -14,7 +14,7 @@ pub const MOST_NEIGHBOURS: usize = 1024;
 /// Most bytes of text behind a message.
 pub const MOST_TEXT: usize = 1000;
 
-/// The kinds of message. A backend's `HELLO` is answered by `DEVICE`, `BEGIN` by `READY`, `QUERIES` and
+/// The kinds of message. A backend's `HELLO` is answered by `DEVICE`, `BEGIN` and `AGAIN` by `READY`, `QUERIES` and
 /// `ROWS` by `TAKEN` when the slot is free again, `FINISH` and `MORE` by `FOUND`, and any by `FAILED`,
 /// after which the program ends.
 pub mod kind {
@@ -30,6 +30,8 @@ pub mod kind {
     pub const FINISH: u32 = 5;
     /// Asks for the next queries' results, into slot 0.
     pub const MORE: u32 = 6;
+    /// Begins anew with the same queries, and other rows.
+    pub const AGAIN: u32 = 7;
     /// `a`: bytes of memory; `b`: free of them; `c`: `driver << 32 | capability`; text: the name.
     pub const DEVICE: u32 = 101;
     /// The search is set up.

@@ -103,8 +103,7 @@ pub fn on_gpu(
     batches: &[&[f32]],
 ) -> Result<Vec<Vec<Neighbour>>, pgnear_device::DeviceError<&'static str>> {
     use pgnear_device::Device;
-    let mut poll = Poll::default();
-    let mut remote = Remote::start(launch, &mut poll)?;
+    let mut remote = Remote::start(launch, Box::new(Poll::default()))?;
     let mut search = remote.search(wanted, dims, queries)?;
     let mut held = Vec::new();
     for rows in batches {
@@ -143,6 +142,10 @@ pub fn on_cpu(
 }
 
 pub fn with_job<T>(run: impl FnOnce(&mut Job<'_, ()>) -> T) -> T {
+    with_job_of(run)
+}
+
+pub fn with_job_of<E, T>(run: impl FnOnce(&mut Job<'_, E>) -> T) -> T {
     let (pool, budget) = (Pool::new(2), MemoryBudget::unlimited());
     let (cancel, progress) = (CancelFlag::new(), Progress::new());
     run(&mut Job {
