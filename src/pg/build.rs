@@ -53,8 +53,14 @@ impl<'rel> Builds<'rel> {
         self.index.bulk_writer(pg_sys::ForkNumber::MAIN_FORKNUM)
     }
 
+    /// Whether a scan of the index can read the table's rows.
+    pub fn is_on_heap(&self) -> bool {
+        // SAFETY: the heap is open.
+        unsafe { super::table::is_heap(self.heap) }
+    }
+
     /// Whether a scan of the index can read the indexed values in the table: not those of an
-    /// expression.
+    /// expression, which take long to compute.
     pub fn is_readable_later(&self) -> bool {
         // SAFETY: the heap is open, and the index has one column.
         unsafe {

@@ -10,6 +10,7 @@ pub mod build;
 pub mod compat;
 pub mod cost;
 pub mod error;
+mod expression;
 pub mod fmgr;
 pub mod gpu;
 mod hints;

@@ -48,6 +48,7 @@ unsafe extern "C-unwind" {
         all_dead: *mut bool,
         first_call: bool,
     ) -> bool;
+    pub fn heap_copytuple(tuple: pg_sys::HeapTuple) -> pg_sys::HeapTuple;
     pub fn nocachegetattr(
         tuple: pg_sys::HeapTuple,
         attribute: std::ffi::c_int,

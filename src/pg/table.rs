@@ -10,6 +10,7 @@ use std::rc::Rc;
 use pgnear_ann::{Error, NO_BLOCK, Tid, hnsw};
 use pgrx::pg_sys;
 
+use super::expression::Expression;
 use super::hints::Hints;
 use super::index::{AmError, Index};
 use super::row::{ValueKind, split_value, tid_to};
@@ -33,6 +34,8 @@ pub struct PgTable {
     blocks: Cell<u32>,
     /// A value that the page holds at an odd place, or not at all.
     copy: RefCell<Vec<u64>>,
+    /// Where the index is on an expression.
+    expression: OnceCell<Expression>,
 }
 
 /// Where a row's vector is.
@@ -54,6 +57,7 @@ impl PgTable {
             kind: OnceCell::new(),
             blocks: Cell::new(0),
             copy: RefCell::default(),
+            expression: OnceCell::new(),
         }
     }
 
@@ -132,6 +136,52 @@ impl PgTable {
                 std::ptr::copy_nonoverlapping(value.cast::<u8>(), copy, bytes);
                 Value::Packed(copy.cast())
             })
+        }
+    }
+
+    /// The index's expression, of the row that the scan sees at `tid`; `false` where it sees none.
+    fn value_of_expression(&self, tid: Tid, use_it: &mut dyn FnMut(&[u8])) -> Result<bool, Error> {
+        let table = self.relation();
+        // SAFETY: scan, table and snapshot are open. The row is copied while its page is locked, and
+        // evaluated when it is not: an expression may do anything. The closures own nothing.
+        unsafe {
+            let hints = self.hints();
+            let buffer = store::read_shared(table, std::ptr::null_mut(), hints, tid.block);
+            let snapshot = (*self.scan).xs_snapshot;
+            let row = raw::guarded(move || {
+                let mut pointer = tid_to(tid);
+                let mut tuple: pg_sys::HeapTupleData = std::mem::zeroed();
+                let none = std::ptr::null_mut();
+                let seen = raw::heap_hot_search_buffer(
+                    &raw mut pointer,
+                    table,
+                    buffer,
+                    snapshot,
+                    &raw mut tuple,
+                    none,
+                    true,
+                );
+                let row = if seen {
+                    raw::heap_copytuple(&raw mut tuple)
+                } else {
+                    std::ptr::null_mut()
+                };
+                raw::UnlockReleaseBuffer(buffer);
+                row
+            });
+            if row.is_null() {
+                return Ok(false);
+            }
+            let expression = self.expression.get_or_init(|| {
+                let context = pg_sys::GetMemoryChunkContext(self.scan.cast());
+                Expression::new(table, (*self.scan).indexRelation, context)
+            });
+            let used = expression.evaluate(row, |value| {
+                let whole = pg_sys::pg_detoast_datum(value.cast_mut_ptr());
+                self.with_payload(value::payload(whole.into()), use_it)
+            });
+            pg_sys::heap_freetuple(row);
+            used.transpose().map(|used| used.is_some())
         }
     }
 
@@ -241,10 +291,13 @@ impl hnsw::Table for PgTable {
     fn row(&self, tid: Tid, use_it: &mut dyn FnMut(&[u8])) -> Result<bool, Error> {
         let table = self.relation();
         // SAFETY: a relation that is set is open.
-        if table.is_null() || self.column() == 0 || unsafe { !is_heap(table) } {
+        if table.is_null() || unsafe { !is_heap(table) } {
             return Err(Error::Invalid("index cannot read its table"));
         }
         self.check(tid)?;
+        if self.column() == 0 {
+            return self.value_of_expression(tid, use_it);
+        }
         let hints = self.hints();
         // SAFETY: the table is open.
         let buffer = unsafe { store::read_shared(table, std::ptr::null_mut(), hints, tid.block) };

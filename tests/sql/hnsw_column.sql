@@ -40,6 +40,8 @@ CREATE INDEX item_half ON item USING hnsw ((v::halfvec(24)) halfvec_ip_ops);
 SELECT pg_temp.compare('item', 'binary_quantize(v)::bit(24) <~> binary_quantize(vector_of(9999, 24))::bit(24)');
 SELECT pg_temp.compare('item', 'subvector(v, 1, 3)::vector(3) <=> subvector(vector_of(9999, 24), 1, 3)');
 SELECT pg_temp.compare('item', 'v::halfvec(24) <#> vector_of(9999, 24)::halfvec(24)');
+SELECT pg_temp.compare('item', 'v::sparsevec(24) <-> vector_of(9999, 24)::sparsevec(24)');
+SELECT * FROM pgnear_index_check('item_sparse');
 -- The usual second step: the exact order of what bits find.
 SET enable_seqscan = off;
 EXPLAIN (COSTS OFF) SELECT id FROM (
@@ -54,6 +56,16 @@ SELECT pg_temp.compare('item', 'subvector(v, 1, 3)::vector(3) <=> subvector(vect
 SELECT pg_temp.compare('item', 'v::halfvec(24) <#> vector_of(9999, 24)::halfvec(24)');
 -- A half-precision index cannot hold what half precision cannot.
 INSERT INTO item SELECT 501, array_fill(70000, ARRAY[24])::vector;
+-- Sparse vectors of an expression are computed from the rows that a statement sees.
+RESET enable_seqscan;
+INSERT INTO item SELECT i, vector_of(i, 24) FROM generate_series(401, 450) AS i;
+UPDATE item SET v = vector_of(id + 1000, 24) WHERE id % 7 = 0;
+DELETE FROM item WHERE id % 11 = 0;
+SELECT pg_temp.compare('item', 'v::sparsevec(24) <-> vector_of(9999, 24)::sparsevec(24)');
+VACUUM item;
+INSERT INTO item VALUES (500, NULL), (501, '[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,7]');
+SELECT pg_temp.compare('item', 'v::sparsevec(24) <-> vector_of(9999, 24)::sparsevec(24)');
+SELECT * FROM pgnear_index_check('item_sparse') WHERE NOT harmless;
 DROP TABLE item;
 
 -- NULL is not indexed; nor, by cosine, is a vector of zeros, which has no direction. So both are only

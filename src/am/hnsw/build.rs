@@ -113,10 +113,10 @@ fn sparse_rerank(builds: &Builds<'_>, asked: i32) -> Result<Rerank, AmError> {
             "hnsw does not keep sparse vectors in the index",
             "Leave the option rerank out.",
         )
-    } else if !builds.is_readable_later() {
+    } else if !builds.is_on_heap() {
         (
-            "hnsw does not support an expression of type sparsevec",
-            "Index a generated column, as in GENERATED ALWAYS AS (...) STORED.",
+            "hnsw supports type sparsevec in tables of access method heap only",
+            "Use such a table.",
         )
     } else {
         return Ok(Rerank::Table);
