@@ -95,32 +95,85 @@ impl Pruner {
 }
 
 /// A vector that codes are scored against: its elements in a table by index.
+///
+/// Of vectors with few elements the table is so sparse, and the hash so chosen, that each has a slot of its
+/// own: then one look decides whether a code's element is shared, without a branch.
 #[derive(Debug, Clone)]
 pub(super) struct PrunedQuery {
     metric: Metric,
     weight: f32,
-    /// Open addressing, at most half full, a power of two long; an index of -1 is empty.
-    slots: Vec<(i32, f32)>,
-    mask: usize,
+    /// A power of two long; [`EMPTY`] where no element is, and 0 in `values` there.
+    indices: Vec<i32>,
+    values: Vec<f32>,
+    /// Slots in use.
+    used: Vec<u32>,
+    factor: u32,
+    shift: u32,
+    /// Whether every element is in the slot that its hash says; else it is there or behind.
+    at_once: bool,
 }
 
-const EMPTY: (i32, f32) = (-1, 0.0);
+const EMPTY: i32 = -1;
+/// Slots for each element, where there are few; at most half of them are used where there are many.
+const SPREAD: usize = 32;
+const FEW: usize = 1 << 10;
+/// Odd numbers whose products spread indices over the slots: the first without a collision is taken.
+const FACTORS: [u32; 10] = [
+    0x9E37_79B1,
+    0x85EB_CA6B,
+    0xC2B2_AE35,
+    0x27D4_EB2F,
+    0x1656_67B1,
+    0xCC9E_2D51,
+    0x1B87_3593,
+    0xE654_6B65,
+    0xFD70_46C5,
+    0xB55A_4F09,
+];
 
 impl PrunedQuery {
     /// # Errors
     /// [`Error::OutOfMemory`].
     pub fn new(metric: Metric, kept: usize) -> Result<PrunedQuery, Error> {
-        let slots = alloc::filled(EMPTY, (2 * kept).next_power_of_two())?;
-        Ok(PrunedQuery {
+        let mut query = PrunedQuery {
             metric,
             weight: 0.0,
-            mask: slots.len() - 1,
-            slots,
-        })
+            indices: Vec::new(),
+            values: Vec::new(),
+            used: Vec::new(),
+            factor: FACTORS[0],
+            shift: 0,
+            at_once: true,
+        };
+        query.make_room(kept)?;
+        Ok(query)
     }
 
     pub fn is_inner_product(&self) -> bool {
         self.metric == Metric::InnerProduct
+    }
+
+    /// Room for so many elements, and an empty table.
+    fn make_room(&mut self, count: usize) -> Result<(), Error> {
+        let each = if count <= FEW { SPREAD } else { 2 };
+        let wanted = (each * count.max(1)).next_power_of_two();
+        if wanted > self.indices.len() {
+            self.indices = alloc::filled(EMPTY, wanted)?;
+            self.values = alloc::filled(0.0, wanted)?;
+            self.shift = u32::BITS - wanted.trailing_zeros();
+            self.used.clear();
+        } else {
+            self.clear();
+        }
+        let more = count.saturating_sub(self.used.capacity());
+        alloc::reserve(&mut self.used, more)
+    }
+
+    fn clear(&mut self) {
+        for slot in self.used.drain(..) {
+            self.indices[slot as usize] = EMPTY;
+            self.values[slot as usize] = 0.0;
+        }
     }
 
     /// Takes all elements of a vector.
@@ -132,74 +185,115 @@ impl PrunedQuery {
         let (indices, values) = (elements::<i32>(indices), elements::<f32>(values));
         let scale = scale(self.metric, &values);
         let scaled = |x: &f32| (f64::from(*x) * scale) as f32;
-        let wanted = (2 * values.len()).next_power_of_two();
-        if wanted > self.slots.len() {
-            self.slots = alloc::filled(EMPTY, wanted)?;
-            self.mask = wanted - 1;
-        }
-        self.slots.fill(EMPTY);
-        for (index, value) in indices.iter().zip(values.iter()) {
-            self.put(*index, scaled(value));
-        }
+        self.make_room(values.len())?;
+        let both = indices.iter().copied().zip(values.iter().map(scaled));
+        self.place(both);
         self.weight = weight(self.metric, values.iter().map(scaled));
         Ok(())
     }
 
     /// Takes what a code holds.
     pub fn set_code(&mut self, code: &[u8]) {
-        self.slots.fill(EMPTY);
-        let mut taken = 0;
-        for (index, value) in kept_of(code) {
-            // A table too full would be searched for ever: of a damaged code only.
-            if taken < self.slots.len() / 2 {
-                self.put(index, value);
-                taken += 1;
-            }
-        }
+        self.clear();
+        // A table too full would be searched for ever: of a damaged code only.
+        self.place(kept_of(code).take(self.indices.len() / 2));
         self.weight = f32::from_bits(u32_at(code, 0));
     }
 
-    fn put(&mut self, index: i32, value: f32) {
-        let mut at = self.hash(index);
-        while self.slots[at] != EMPTY && self.slots[at].0 != index {
-            at = (at + 1) & self.mask;
+    /// Puts elements into the table, which is empty and large enough.
+    fn place(&mut self, both: impl Iterator<Item = (i32, f32)> + Clone) {
+        self.at_once = true;
+        for factor in FACTORS {
+            self.factor = factor;
+            if both.clone().all(|(index, value)| self.put(index, value)) {
+                return;
+            }
+            self.clear();
         }
-        self.slots[at] = (index, value);
+        self.at_once = false;
+        for (index, value) in both {
+            self.put(index, value);
+        }
+    }
+
+    /// Enters an element; `false` where that would take a slot that is not its own.
+    fn put(&mut self, index: i32, value: f32) -> bool {
+        let mut at = self.hash(index);
+        while self.indices[at] != EMPTY && self.indices[at] != index {
+            if self.at_once {
+                return false;
+            }
+            at = (at + 1) & (self.indices.len() - 1);
+        }
+        self.indices[at] = index;
+        self.values[at] = value;
+        self.used.push(at as u32);
+        true
     }
 
     #[inline(always)]
     fn hash(&self, index: i32) -> usize {
-        ((index as u32).wrapping_mul(0x9E37_79B1) >> 8) as usize & self.mask
+        // In two steps, since a table of one slot shifts everything out.
+        ((index as u32).wrapping_mul(self.factor) >> (self.shift - 1) >> 1) as usize
     }
 
     #[inline(always)]
     fn get(&self, index: i32) -> f32 {
+        let at = self.hash(index);
+        if self.indices[at] == index {
+            self.values[at]
+        } else {
+            0.0
+        }
+    }
+
+    /// The value of an element that may lie behind its slot.
+    fn find(&self, index: i32) -> f32 {
         let mut at = self.hash(index);
-        loop {
-            let (found, value) = self.slots[at];
-            if found == index {
-                return value;
-            }
-            if found == EMPTY.0 {
+        while self.indices[at] != index {
+            if self.indices[at] == EMPTY {
                 return 0.0;
             }
-            at = (at + 1) & self.mask;
+            at = (at + 1) & (self.indices.len() - 1);
         }
+        self.values[at]
+    }
+
+    /// The sum of `term` over the elements of a code, each with the value that the vector has there. In
+    /// four parts, the same on every CPU.
+    #[inline(always)]
+    fn shared(&self, code: &[u8], term: impl Fn(f32, f32) -> f32) -> f32 {
+        if !self.at_once {
+            let both = kept_of(code).map(|(index, value)| (self.find(index), value));
+            return both.map(|(a, b)| term(a, b)).sum();
+        }
+        let (indices, values) = parts_of(code);
+        let ((fours, rest), (four_values, rest_values)) =
+            (indices.as_chunks::<16>(), values.as_chunks::<16>());
+        let mut sums = [0.0f32; 4];
+        for (indices, values) in fours.iter().zip(four_values) {
+            for (lane, sum) in sums.iter_mut().enumerate() {
+                let index = u32_at(indices, 4 * lane) as i32;
+                let value = f32::from_bits(u32_at(values, 4 * lane));
+                *sum += term(self.get(index), value);
+            }
+        }
+        for (index, value) in rest.chunks_exact(4).zip(rest_values.chunks_exact(4)) {
+            let value = f32::from_bits(u32_at(value, 0));
+            sums[0] += term(self.get(u32_at(index, 0) as i32), value);
+        }
+        (sums[0] + sums[1]) + (sums[2] + sums[3])
     }
 
     /// How near a code's vector is, by what the code holds: smaller is nearer.
     #[inline]
     pub fn score(&self, code: &[u8]) -> f32 {
-        let shared = |term: fn(f32, f32) -> f32| -> f32 {
-            let both = kept_of(code).map(|(index, value)| (self.get(index), value));
-            both.map(|(a, b)| term(a, b)).sum()
-        };
         let weights = self.weight + f32::from_bits(u32_at(code, 0));
         let score = match self.metric {
-            Metric::InnerProduct => -shared(|a, b| a * b),
+            Metric::InnerProduct => -self.shared(code, |a, b| a * b),
             // |a| + |b| - |a - b|
-            Metric::L1 => weights - shared(|a, b| a.abs() + b.abs() - (a - b).abs()),
-            _ => weights - 2.0 * shared(|a, b| a * b),
+            Metric::L1 => weights - self.shared(code, |a, b| a.abs() + b.abs() - (a - b).abs()),
+            _ => weights - 2.0 * self.shared(code, |a, b| a * b),
         };
         if score.is_nan() { f32::INFINITY } else { score }
     }
@@ -207,14 +301,19 @@ impl PrunedQuery {
 
 /// The elements that a code holds; of a damaged one, as many as there can be.
 #[inline(always)]
-fn kept_of(code: &[u8]) -> impl Iterator<Item = (i32, f32)> {
+fn kept_of(code: &[u8]) -> impl Iterator<Item = (i32, f32)> + Clone {
+    let (indices, values) = parts_of(code);
+    (indices.chunks_exact(4).zip(values.chunks_exact(4)))
+        .map(|(index, value)| (u32_at(index, 0) as i32, f32::from_bits(u32_at(value, 0))))
+}
+
+/// The bytes of the indices that a code holds, and of the values.
+#[inline(always)]
+fn parts_of(code: &[u8]) -> (&[u8], &[u8]) {
     let room = (code.len() - HEAD) / 8;
     let count = (u32_at(code, 4) as usize).min(room);
-    let indices = code[HEAD..HEAD + 4 * count].chunks_exact(4);
-    let values = code[HEAD + 4 * room..HEAD + 4 * (room + count)].chunks_exact(4);
-    indices
-        .zip(values)
-        .map(|(index, value)| (u32_at(index, 0) as i32, f32::from_bits(u32_at(value, 0))))
+    let (indices, values) = code[HEAD..].split_at(4 * room);
+    (&indices[..4 * count], &values[..4 * count])
 }
 
 #[cfg(test)]
@@ -280,6 +379,33 @@ mod tests {
             kept.iter()
                 .all(|(index, value)| index % 2 == 1 && *value == *index as f32)
         );
+    }
+
+    #[test]
+    fn elements_are_found_however_many_there_are() {
+        for count in [0, 1, 5, 63, 64, 700, 1500, 16_000] {
+            let indices: Vec<i32> = (0..count).map(|n| n * 61_441).collect();
+            let values: Vec<f32> = (0..count).map(|n| 1.0 + (n % 7) as f32).collect();
+            let mut query = PrunedQuery::new(Metric::InnerProduct, 64).unwrap();
+            // Again, over what is left of another vector.
+            for _ in 0..2 {
+                query.set_vector(&payload(&[1, 2, 3], &[9.0; 3])).unwrap();
+                query.set_vector(&payload(&indices, &values)).unwrap();
+                let mut code = vec![0; code_bytes(64)];
+                let mut pruner = Pruner::default();
+                let asked: Vec<i32> = (0..60)
+                    .map(|n| n * 2 * 61_441 + i32::from(n % 3 == 0))
+                    .collect();
+                let ones = vec![1.0; 60];
+                (pruner.encode(Metric::InnerProduct, &payload(&asked, &ones), &mut code)).unwrap();
+                let value = |index: &i32| {
+                    let at = indices.iter().position(|other| other == index);
+                    at.map_or(0.0, |at| values[at])
+                };
+                let expected: f32 = asked.iter().map(value).sum();
+                assert_eq!(-query.score(&code), expected, "{count}");
+            }
+        }
     }
 
     #[test]
