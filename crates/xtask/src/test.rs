@@ -76,6 +76,7 @@ pub fn run(project: &Project, options: &Options) -> Result<bool> {
             );
         }
     }
+    checks::benches(project, &mut report);
     Ok(report.close())
 }
 

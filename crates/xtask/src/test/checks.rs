@@ -40,6 +40,30 @@ pub fn run(project: &Project, pg: &PgConfig, report: &mut Report) {
     report.step("unit", || unit_tests(project));
 }
 
+/// The measuring program, which is no default member, and a small run of each bench: that they work, not
+/// what they measure.
+pub fn benches(project: &Project, report: &mut Report) {
+    let of_bench = ["--quiet", "--package", "pgnear-bench"];
+    report.step("bench/clippy", || {
+        let lints = ["--all-targets", "--", "-D", "warnings"];
+        quiet(cargo(project, "clippy").args(of_bench).args(lints))
+    });
+    report.step("bench/unit", || {
+        quiet(cargo(project, "test").args(of_bench).arg("--release"))
+    });
+    for name in ["types", "ivfflat", "hnsw", "batch"] {
+        report.step(&format!("bench/{name}"), || {
+            let mut bench = Command::new(std::env::current_exe()?);
+            let printed = command::capture(bench.args(["bench", name, "--quick"]))?;
+            // A table, whatever is in it.
+            if !printed.contains("\n|--") {
+                bail!("bench {name} printed no table:\n{printed}");
+            }
+            Ok(Counts::ONE)
+        });
+    }
+}
+
 /// The extension compiles against one major.
 pub fn compiles(project: &Project, pg: &PgConfig) -> Result<Counts> {
     quiet(&mut extension::for_server(project, pg, "check"))
