@@ -17,7 +17,7 @@ pub fn prepare() -> Option<Ends> {
     // SAFETY: plain system calls with constant arguments, in a process of one thread. The descriptors
     // that are closed belong to nothing here: nothing was opened yet.
     unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong);
         // It may have died before that call.
         if libc::getppid() != parent || !is_socket(0) {
             return None;
