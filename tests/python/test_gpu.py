@@ -205,7 +205,7 @@ def test_a_statement_that_is_stopped_ends_the_program(server, tables, folder, ho
         fault(one, folder, "hang=4")
         pid = one.info.backend_pid
         if how == "timeout":
-            one.execute("SET statement_timeout = 500")
+            one.execute("SET statement_timeout = 3000")
         thread, outcome = in_the_background(one)
         program = child(pid)
         if how == "cancel":
@@ -237,7 +237,7 @@ def test_a_program_that_is_killed_is_noticed(session, folder):
 
 def test_the_program_keeps_nothing_of_the_backend(session, folder):
     fault(session, folder, "hang=4")
-    session.execute("SET statement_timeout = 2000")
+    session.execute("SET statement_timeout = 5000")
     thread, outcome = in_the_background(session)
     program = child(session.info.backend_pid)
     time.sleep(0.3)
