@@ -204,3 +204,22 @@ fn k_means_finds_the_centroids_of_the_cpu() {
         }
     }
 }
+
+#[test]
+fn rows_nearer_together_than_half_precision_tells_apart() {
+    let dims = 64;
+    let (one, noise) = (vectors(1, dims, 20, false), vectors(3000, dims, 21, false));
+    // Copies of one vector, each moved by less than its components are rounded.
+    let rows: Vec<f32> = (noise.chunks(dims))
+        .flat_map(|noise| one.iter().zip(noise).map(|(x, noise)| x + 2e-4 * noise))
+        .collect();
+    let queries = vectors(6, dims, 22, false);
+    for metric in [Metric::L2, Metric::InnerProduct, Metric::Cosine] {
+        let wanted = Wanted {
+            metric,
+            k: 10,
+            within: None,
+        };
+        check(wanted, dims, &queries, &[&rows], &launch());
+    }
+}
