@@ -16,8 +16,9 @@ const THREADS: usize = 256;
 const MERGED: usize = 2048;
 /// Bytes that candidates may take before slots become fewer.
 const CANDIDATE_BYTES: usize = 256 << 20;
-/// Blocks along the second axis of a grid at most.
-const GRID_Y: usize = 65_535;
+/// Most rows that are gone through at once: `scan_candidates` takes them along the second axis of a grid,
+/// which has so many blocks at most.
+const MOST_ROWS: usize = 65_535 * WARPS;
 
 /// What a search looks for, as the backend asked.
 #[derive(Clone, Copy)]
@@ -125,10 +126,10 @@ macro_rules! arguments {
 }
 
 impl<'c> Search<'c> {
-    /// Makes room for a search whose rows come in pieces of up to `piece`; fewer where the device's
-    /// memory is small.
+    /// Makes room for a search whose rows come in pieces of up to `piece`, which are cut where that is more
+    /// than a grid has room for, or the device's memory.
     pub fn new(cuda: &'c Cuda, asked: Asked, piece: usize) -> Result<Search<'c>, Failure> {
-        let mut piece = piece;
+        let mut piece = piece.min(MOST_ROWS);
         loop {
             match Search::with(cuda, asked, piece) {
                 Err(Failure::OutOfMemory(_)) if piece > 2 * TILE => piece /= 2,
@@ -320,7 +321,7 @@ impl<'c> Search<'c> {
             ..
         } = self.asked;
         if metric == L1 {
-            let blocks = count.div_ceil(WARPS).min(GRID_Y);
+            let blocks = count.div_ceil(WARPS);
             // SAFETY: `scan_candidates(metric, queries, query_count, rows, row_count, dims, thresholds,
             // slots, counts, candidates, overflow)`; the rows are those of the piece.
             return unsafe {

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{bits, launch, launch_with, on_cpu, on_gpu, vectors, with_job};
-use pgnear_device::remote::Remote;
+use pgnear_device::remote::{Launch, Remote};
 use pgnear_device::{Assign, Device, Nearest, Wanted};
 use pgnear_kernels::Metric;
 use pgnear_quant::{
@@ -12,13 +12,7 @@ use pgnear_quant::{
 
 const METRICS: [Metric; 4] = [Metric::L2, Metric::InnerProduct, Metric::Cosine, Metric::L1];
 
-fn check(
-    wanted: Wanted,
-    dims: usize,
-    queries: &[f32],
-    batches: &[&[f32]],
-    launch: &pgnear_device::remote::Launch,
-) {
+fn check(wanted: Wanted, dims: usize, queries: &[f32], batches: &[&[f32]], launch: &Launch) {
     let expected = on_cpu(wanted, dims, queries, batches);
     let found = on_gpu(launch, wanted, dims, queries, batches).unwrap();
     assert_eq!(
@@ -222,4 +216,21 @@ fn rows_nearer_together_than_half_precision_tells_apart() {
         };
         check(wanted, dims, &queries, &[&rows], &launch());
     }
+}
+
+#[test]
+fn more_rows_at_once_than_a_grid_has_room_for() {
+    // Ever farther, so that steps grow, but for one at the end of a step of 2^19 rows.
+    let mut rows: Vec<f32> = (0..1_050_000).map(|row| 2.0 + row as f32).collect();
+    rows[(1 << 20) - 1024 - 2] = 0.5;
+    let wanted = Wanted {
+        metric: Metric::L1,
+        k: 1,
+        within: None,
+    };
+    let launch = Launch {
+        slot_bytes: 8 << 20,
+        ..launch()
+    };
+    check(wanted, 1, &[0.0], &[&rows], &launch);
 }
