@@ -165,8 +165,7 @@ impl PrunedQuery {
         } else {
             self.clear();
         }
-        let more = count.saturating_sub(self.used.capacity());
-        alloc::reserve(&mut self.used, more)
+        alloc::reserve(&mut self.used, count)
     }
 
     fn clear(&mut self) {
