@@ -528,14 +528,15 @@ impl PgBulkWriter {
         }
     }
 
-    /// Logs what was written, also by a store that is [`PgStore::unlogged`], where the relation (or an init fork, always) needs it.
+    /// Logs what was written, also by a store that is [`PgStore::unlogged`], where the relation (or an
+    /// init fork, always) needs it.
     pub fn log(self) {
         // SAFETY: the relation is open, and all its pages have a standard header.
         unsafe {
-            let blocks = pg_sys::RelationGetNumberOfBlocksInFork(self.relation, self.fork);
             if super::compat::relation_needs_wal(self.relation)
                 || self.fork == pg_sys::ForkNumber::INIT_FORKNUM
             {
+                let blocks = pg_sys::RelationGetNumberOfBlocksInFork(self.relation, self.fork);
                 pg_sys::log_newpage_range(self.relation, self.fork, 0, blocks, true);
             }
         }

@@ -107,20 +107,9 @@ impl PgTable {
         unsafe {
             let snapshot = (*self.scan).xs_snapshot;
             raw::guarded(move || {
-                let mut pointer = tid_to(tid);
-                let mut tuple: pg_sys::HeapTupleData = std::mem::zeroed();
-                let seen = raw::heap_hot_search_buffer(
-                    &raw mut pointer,
-                    table,
-                    buffer,
-                    snapshot,
-                    &raw mut tuple,
-                    std::ptr::null_mut(),
-                    true,
-                );
-                if !seen {
+                let Some(mut tuple) = row_seen(table, buffer, snapshot, tid) else {
                     return Value::Missing;
-                }
+                };
                 let Some(datum) = attribute(&raw mut tuple, column, (*table).rd_att) else {
                     return Value::Missing;
                 };
@@ -149,29 +138,14 @@ impl PgTable {
             let buffer = store::read_shared(table, std::ptr::null_mut(), hints, tid.block);
             let snapshot = (*self.scan).xs_snapshot;
             let row = raw::guarded(move || {
-                let mut pointer = tid_to(tid);
-                let mut tuple: pg_sys::HeapTupleData = std::mem::zeroed();
-                let none = std::ptr::null_mut();
-                let seen = raw::heap_hot_search_buffer(
-                    &raw mut pointer,
-                    table,
-                    buffer,
-                    snapshot,
-                    &raw mut tuple,
-                    none,
-                    true,
-                );
-                let row = if seen {
-                    raw::heap_copytuple(&raw mut tuple)
-                } else {
-                    std::ptr::null_mut()
-                };
+                let row = row_seen(table, buffer, snapshot, tid)
+                    .map(|mut tuple| raw::heap_copytuple(&raw mut tuple));
                 raw::UnlockReleaseBuffer(buffer);
                 row
             });
-            if row.is_null() {
+            let Some(row) = row else {
                 return Ok(false);
-            }
+            };
             let expression = self.expression.get_or_init(|| {
                 let context = pg_sys::GetMemoryChunkContext(self.scan.cast());
                 Expression::new(table, (*self.scan).indexRelation, context)
@@ -218,6 +192,34 @@ impl PgTable {
         let place = &mut bytemuck::cast_slice_mut::<u64, u8>(&mut copy)[4..][..bytes.len()];
         place.copy_from_slice(bytes);
         self.with_payload(place, use_it)
+    }
+}
+
+/// The version of the row at `tid` that a snapshot sees, on its page; `None` where it sees none. Runs
+/// within [`raw::guarded`].
+///
+/// # Safety
+/// The page is `tid`'s, pinned and locked; table and snapshot are open.
+unsafe fn row_seen(
+    table: pg_sys::Relation,
+    buffer: pg_sys::Buffer,
+    snapshot: pg_sys::Snapshot,
+    tid: Tid,
+) -> Option<pg_sys::HeapTupleData> {
+    // SAFETY: the caller's promise; there is room for the tuple.
+    unsafe {
+        let mut pointer = tid_to(tid);
+        let mut tuple: pg_sys::HeapTupleData = std::mem::zeroed();
+        let seen = raw::heap_hot_search_buffer(
+            &raw mut pointer,
+            table,
+            buffer,
+            snapshot,
+            &raw mut tuple,
+            std::ptr::null_mut(),
+            true,
+        );
+        seen.then_some(tuple)
     }
 }
 

@@ -28,7 +28,7 @@ pub struct Options {
 /// Queries that pgvector scans the table for in a round: each takes long, and they cost alike.
 const SAMPLE: usize = 10;
 
-/// What a round found out, in seconds of all queries.
+/// What a round found out, of all queries.
 struct Round {
     pgnear: Cost,
     /// The same statement with one query: what it takes to read the table.
@@ -38,14 +38,8 @@ struct Round {
 }
 
 pub fn run(options: &Options) -> Result<()> {
-    let set = match &options.data {
-        Some(folder) => Set::minilm(folder, options.rows, options.queries)?,
-        None => Set::seeded(
-            options.rows.unwrap_or(100_000),
-            options.dims,
-            options.queries,
-        ),
-    };
+    let data = options.data.as_deref();
+    let set = Set::of(data, options.rows, options.dims, options.queries)?;
     if set.base.len() < NEIGHBOURS || set.queries.len() < options.rounds {
         bail!("a run takes at least {NEIGHBOURS} rows, and a query for each round");
     }
@@ -219,44 +213,38 @@ fn print(rounds: &[Round], queries: usize) {
         .iter()
         .map(|round| micros(round.pgnear.cpu))
         .collect();
-    let mut row = |name: &str, goal: &str, cost: &dyn Fn(&Round) -> Option<(f64, f64)>| {
-        let costs: Option<Vec<(f64, f64)>> = rounds.iter().map(cost).collect();
+    let mut row = |name: &str, goal: &str, cost: &dyn Fn(&Round) -> Option<Cost>| {
+        let costs: Option<Vec<Cost>> = rounds.iter().map(cost).collect();
         let Some(costs) = costs else { return };
-        let theirs: Vec<f64> = costs.iter().map(|cost| cost.0).collect();
+        let theirs: Vec<f64> = costs.iter().map(|cost| micros(cost.cpu)).collect();
+        let a_query = |time: Duration| micros(time) / queries as f64;
         table.row([
             name.to_owned(),
-            median(costs.iter().map(|cost| cost.0 / queries as f64).collect()),
-            median(costs.iter().map(|cost| cost.1 / queries as f64).collect()),
+            median(costs.iter().map(|cost| a_query(cost.cpu)).collect()),
+            median(costs.iter().map(|cost| a_query(cost.wall)).collect()),
             ratio(&mine, &theirs),
             goal.to_owned(),
         ]);
     };
     row("pgnear_knn, with reading the table", "", &|round| {
-        Some((micros(round.pgnear.cpu), micros(round.pgnear.wall)))
+        Some(round.pgnear)
     });
     row("pgnear_knn, without that", "", &|round| {
-        let part = |whole: Duration, part: Duration| micros(whole.saturating_sub(part));
-        Some((
-            part(round.pgnear.cpu, round.reading.cpu),
-            part(round.pgnear.wall, round.reading.wall),
-        ))
+        Some(Cost {
+            cpu: round.pgnear.cpu.saturating_sub(round.reading.cpu),
+            wall: round.pgnear.wall.saturating_sub(round.reading.wall),
+        })
     });
     row("pgvector, a scan for each", "0.033", &|round| {
-        Some((micros(round.pgvector.cpu), micros(round.pgvector.wall)))
+        Some(round.pgvector)
     });
     row("faiss, rows in memory", "1.5", &|round| {
-        round
-            .faiss
-            .map(|faiss| (faiss.search.0 * 1e6, faiss.search.1 * 1e6))
+        round.faiss.map(|faiss| faiss.search)
     });
     row(
         "as many multiplications in a product of matrices",
         "1.67",
-        &|round| {
-            round
-                .faiss
-                .map(|faiss| (faiss.product.0 * 1e6, faiss.product.1 * 1e6))
-        },
+        &|round| round.faiss.map(|faiss| faiss.product),
     );
     table.print("Exact search of many queries");
 }

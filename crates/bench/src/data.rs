@@ -54,8 +54,21 @@ pub struct Set {
 }
 
 impl Set {
+    /// That of a data folder, where one is given, or one of a seed: all rows, or 100,000, if not told.
+    pub fn of(
+        data: Option<&Path>,
+        rows: Option<usize>,
+        dims: usize,
+        queries: usize,
+    ) -> Result<Self> {
+        match data {
+            Some(folder) => Self::minilm(folder, rows, queries),
+            None => Ok(Self::seeded(rows.unwrap_or(100_000), dims, queries)),
+        }
+    }
+
     /// `minilm384` of a data folder: sentence embeddings of unit length.
-    pub fn minilm(folder: &Path, rows: Option<usize>, queries: usize) -> Result<Self> {
+    fn minilm(folder: &Path, rows: Option<usize>, queries: usize) -> Result<Self> {
         let folder = folder.join("minilm384");
         let mut set = Self {
             name: String::new(),
@@ -77,7 +90,7 @@ impl Set {
     }
 
     /// A set made of a seed: clusters of different sizes, rows of unit length.
-    pub fn seeded(rows: usize, dims: usize, queries: usize) -> Self {
+    fn seeded(rows: usize, dims: usize, queries: usize) -> Self {
         let mut random = Random(0x7067_6e65_6172);
         let clusters = rows.isqrt().max(1);
         let mut centres = Rows::new(dims);
@@ -156,11 +169,16 @@ pub enum Metric {
 
 impl Metric {
     pub fn parse(word: &str) -> Option<Self> {
-        match word {
-            "l2" => Some(Self::L2),
-            "ip" => Some(Self::InnerProduct),
-            "cosine" => Some(Self::Cosine),
-            _ => None,
+        let all = [Self::L2, Self::InnerProduct, Self::Cosine];
+        all.into_iter().find(|metric| metric.word() == word)
+    }
+
+    /// What [`Metric::parse`] takes.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::L2 => "l2",
+            Self::InnerProduct => "ip",
+            Self::Cosine => "cosine",
         }
     }
 

@@ -82,14 +82,8 @@ pub struct Options {
 }
 
 pub fn run(options: &Options) -> Result<()> {
-    let set = match &options.data {
-        Some(folder) => Set::minilm(folder, options.rows, options.queries)?,
-        None => Set::seeded(
-            options.rows.unwrap_or(100_000),
-            options.dims,
-            options.queries,
-        ),
-    };
+    let data = options.data.as_deref();
+    let set = Set::of(data, options.rows, options.dims, options.queries)?;
     if set.base.len() < 100 || set.queries.len() < options.rounds {
         bail!("a run takes at least 100 rows, and a query for each round");
     }

@@ -45,6 +45,20 @@ pub struct Wanted {
     pub within: Option<f64>,
 }
 
+impl Wanted {
+    /// The search that an assignment is: each row, as a query, looks for one centroid.
+    pub fn nearest(by: Assign) -> Wanted {
+        Wanted {
+            metric: match by {
+                Assign::L2 => Metric::L2,
+                Assign::Dot => Metric::InnerProduct,
+            },
+            k: 1,
+            within: None,
+        }
+    }
+}
+
 /// What "nearest" means for centroids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Assign {

@@ -44,7 +44,7 @@ fn said(doing: &str, error: DriverError) -> Failure {
 }
 
 /// Every driver call that this file makes. A missing one would be a panic inside of cudarc.
-const CALLS: [&str; 24] = [
+const CALLS: [&str; 21] = [
     "cuInit",
     "cuDriverGetVersion",
     "cuDeviceGetCount",
@@ -55,13 +55,10 @@ const CALLS: [&str; 24] = [
     "cuCtxSetCurrent",
     "cuMemGetInfo_v2",
     "cuGetErrorName",
-    "cuGetErrorString",
     "cuModuleLoadData",
     "cuModuleGetFunction",
     "cuMemAlloc_v2",
     "cuMemFree_v2",
-    "cuMemcpyHtoD_v2",
-    "cuMemcpyDtoH_v2",
     "cuMemcpyHtoDAsync_v2",
     "cuMemcpyDtoHAsync_v2",
     "cuMemsetD8Async",
@@ -188,7 +185,7 @@ impl Cuda {
 
     /// Memory for `count` elements; what is in it is not known.
     pub fn alloc<T: bytemuck::Pod>(&self, count: usize) -> Result<Buffer<'_, T>, Failure> {
-        let bytes = count.max(1) * size_of::<T>();
+        let bytes = bytes_of::<T>(count);
         let taken = self.taken.get().saturating_add(bytes);
         if taken > self.limit {
             return Err(Failure::OutOfMemory(bytes));
@@ -281,11 +278,16 @@ impl Cuda {
 
     /// Zeroes a buffer, after what was started before.
     pub fn zero<T: bytemuck::Pod>(&self, buffer: &Buffer<'_, T>) -> Result<(), Failure> {
-        let bytes = buffer.count.max(1) * size_of::<T>();
+        let bytes = bytes_of::<T>(buffer.count);
         // SAFETY: the whole buffer.
         unsafe { result::memset_d8_async(buffer.at, 0, bytes, self.stream) }
             .map_err(|error| said("no memory set on the GPU", error))
     }
+}
+
+/// Bytes of a buffer: the driver gives out none of no bytes.
+fn bytes_of<T>(count: usize) -> usize {
+    count.max(1) * size_of::<T>()
 }
 
 /// A kernel of the module.
@@ -310,7 +312,7 @@ impl<T> Drop for Buffer<'_, T> {
     fn drop(&mut self) {
         // SAFETY: made by `alloc`, once. The driver waits for what uses it.
         let _ = unsafe { result::free_sync(self.at) };
-        let bytes = self.count.max(1) * size_of::<T>();
+        let bytes = bytes_of::<T>(self.count);
         self.cuda.taken.set(self.cuda.taken.get() - bytes);
     }
 }

@@ -12,8 +12,7 @@ mod session;
 
 use std::os::fd::AsRawFd;
 
-use pgnear_device::remote::protocol::{Message, kind};
-use pgnear_device::remote::shared::{Shared, send};
+use pgnear_device::remote::shared::Shared;
 
 fn main() {
     let Some(ends) = process::prepare() else {
@@ -25,11 +24,7 @@ fn main() {
     let socket = ends.socket.as_raw_fd();
     // A panic is a bug, and is told of like any other failure.
     std::panic::set_hook(Box::new(move |panic| {
-        let failed = Message {
-            kind: kind::FAILED,
-            ..Message::default()
-        };
-        let _ = send(socket, &failed, &format!("the GPU program failed: {panic}"));
+        session::fail(socket, &format!("the GPU program failed: {panic}"));
     }));
     let ended = std::panic::catch_unwind(|| match Shared::open(&ends.memory) {
         Ok(shared) => session::run(socket, shared),

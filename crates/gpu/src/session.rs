@@ -11,8 +11,7 @@ use crate::search::{Asked, Search};
 /// Serves a backend until it closes its end, or something fails.
 pub fn run(socket: RawFd, mut shared: Shared) {
     if let Err(failure) = serve(socket, &mut shared) {
-        let out_of_memory = matches!(failure, Failure::OutOfMemory(_));
-        tell_failure(socket, &failure.to_string(), out_of_memory);
+        fail(socket, &failure.to_string());
     }
     // The driver may still know the memory.
     std::mem::forget(shared);
@@ -20,17 +19,8 @@ pub fn run(socket: RawFd, mut shared: Shared) {
 
 /// Tells the backend why nothing can be done.
 pub fn fail(socket: RawFd, why: &str) {
-    tell_failure(socket, why, false);
-}
-
-fn tell_failure(socket: RawFd, why: &str, out_of_memory: bool) {
-    let message = Message {
-        kind: kind::FAILED,
-        a: u64::from(out_of_memory),
-        ..Message::default()
-    };
     // Nobody is left to tell where that fails.
-    let _ = send(socket, &message, why);
+    let _ = send(socket, &Message::of(kind::FAILED), why);
 }
 
 fn other(why: impl Into<String>) -> Failure {
@@ -65,11 +55,10 @@ fn serve(socket: RawFd, shared: &mut Shared) -> Result<(), Failure> {
     reply(
         socket,
         Message {
-            kind: kind::DEVICE,
             a: cuda.memory.0,
             b: cuda.memory.1,
             c: u64::from(cuda.driver) << 32 | u64::from(cuda.capability),
-            ..Message::default()
+            ..Message::of(kind::DEVICE)
         },
         &cuda.name,
     )?;
@@ -80,27 +69,18 @@ fn serve(socket: RawFd, shared: &mut Shared) -> Result<(), Failure> {
                 // Its memory goes first.
                 drop(search.take());
                 search = Some(begin(&cuda, &message, shared.slot_bytes())?);
-                let ready = Message {
-                    kind: kind::READY,
-                    ..Message::default()
-                };
-                reply(socket, ready, "")?;
+                reply(socket, Message::of(kind::READY), "")?;
             }
             (kind::QUERIES | kind::ROWS, Some(search)) => take(socket, search, &message, shared)?,
             (kind::AGAIN, Some(search)) => {
                 search.again()?;
-                let ready = Message {
-                    kind: kind::READY,
-                    ..Message::default()
-                };
-                reply(socket, ready, "")?;
+                reply(socket, Message::of(kind::READY), "")?;
             }
-            (kind::FINISH | kind::MORE, Some(search)) => {
+            (kind::RESULTS, Some(search)) => {
                 let count = search.tell(shared.slot(0))?;
                 let found = Message {
-                    kind: kind::FOUND,
                     a: count as u64,
-                    ..Message::default()
+                    ..Message::of(kind::FOUND)
                 };
                 reply(socket, found, "")?;
             }
@@ -151,9 +131,8 @@ fn take(
         bytes[..marks.len()].copy_from_slice(marks);
     }
     let taken = Message {
-        kind: kind::TAKEN,
         slot: message.slot,
-        ..Message::default()
+        ..Message::of(kind::TAKEN)
     };
     reply(socket, taken, "")
 }

@@ -120,11 +120,6 @@ EXPORT cuDeviceGetAttribute(int *value, int attribute, int) {
     }
 }
 
-EXPORT cuDeviceTotalMem_v2(size_t *bytes, int) {
-    *bytes = total();
-    return SUCCESS;
-}
-
 EXPORT cuMemGetInfo_v2(size_t *free, size_t *all) {
     *all = total();
     *free = total() - used;
@@ -136,13 +131,7 @@ EXPORT cuDevicePrimaryCtxRetain(void **context, int) {
     return SUCCESS;
 }
 
-EXPORT cuDevicePrimaryCtxRelease_v2(int) { return SUCCESS; }
 EXPORT cuCtxSetCurrent(void *) { return SUCCESS; }
-
-EXPORT cuCtxSynchronize() {
-    UNLESS_STICKY
-    return SUCCESS;
-}
 
 EXPORT cuGetErrorName(int error, const char **name) {
     *name = error == OUT_OF_MEMORY     ? "CUDA_ERROR_OUT_OF_MEMORY"
@@ -150,11 +139,6 @@ EXPORT cuGetErrorName(int error, const char **name) {
             : error == ILLEGAL_ADDRESS ? "CUDA_ERROR_ILLEGAL_ADDRESS"
             : error == LAUNCH_TIMEOUT  ? "CUDA_ERROR_LAUNCH_TIMEOUT"
                                        : "CUDA_ERROR_UNKNOWN";
-    return SUCCESS;
-}
-
-EXPORT cuGetErrorString(int, const char **text) {
-    *text = "an error of the stand-in";
     return SUCCESS;
 }
 
@@ -167,8 +151,6 @@ EXPORT cuModuleLoadData(void **module, const void *image) {
     *module = &used;
     return SUCCESS;
 }
-
-EXPORT cuModuleUnload(void *) { return SUCCESS; }
 
 EXPORT cuModuleGetFunction(void **function, void *, const char *name) {
     for (const Kernel &kernel : KERNELS) {
@@ -211,7 +193,7 @@ EXPORT cuMemFree_v2(uint64_t at) {
     return SUCCESS;
 }
 
-EXPORT cuMemcpyHtoD_v2(uint64_t to, const void *from, size_t bytes) {
+EXPORT cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t bytes, void *) {
     UNLESS_STICKY
     if (!inside(to, bytes)) {
         return INVALID_VALUE;
@@ -220,7 +202,7 @@ EXPORT cuMemcpyHtoD_v2(uint64_t to, const void *from, size_t bytes) {
     return SUCCESS;
 }
 
-EXPORT cuMemcpyDtoH_v2(void *to, uint64_t from, size_t bytes) {
+EXPORT cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *) {
     UNLESS_STICKY
     if (!inside(from, bytes)) {
         return INVALID_VALUE;
@@ -229,15 +211,7 @@ EXPORT cuMemcpyDtoH_v2(void *to, uint64_t from, size_t bytes) {
     return SUCCESS;
 }
 
-EXPORT cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t bytes, void *) {
-    return cuMemcpyHtoD_v2(to, from, bytes);
-}
-
-EXPORT cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *) {
-    return cuMemcpyDtoH_v2(to, from, bytes);
-}
-
-EXPORT cuMemsetD8_v2(uint64_t at, unsigned char value, size_t bytes) {
+EXPORT cuMemsetD8Async(uint64_t at, unsigned char value, size_t bytes, void *) {
     UNLESS_STICKY
     if (!inside(at, bytes)) {
         return INVALID_VALUE;
@@ -246,12 +220,7 @@ EXPORT cuMemsetD8_v2(uint64_t at, unsigned char value, size_t bytes) {
     return SUCCESS;
 }
 
-EXPORT cuMemsetD8Async(uint64_t at, unsigned char value, size_t bytes, void *) {
-    return cuMemsetD8_v2(at, value, bytes);
-}
-
 EXPORT cuMemHostRegister_v2(void *, size_t, unsigned) { return SUCCESS; }
-EXPORT cuMemHostUnregister(void *) { return SUCCESS; }
 
 EXPORT cuStreamCreate(void **stream, unsigned) {
     *stream = &launches;
@@ -262,8 +231,6 @@ EXPORT cuStreamSynchronize(void *) {
     UNLESS_STICKY
     return SUCCESS;
 }
-
-EXPORT cuStreamDestroy_v2(void *) { return SUCCESS; }
 
 EXPORT cuLaunchKernel(void *function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
                       unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared, void *,

@@ -26,6 +26,17 @@ pub struct KMeansOptions {
     pub spherical: bool,
 }
 
+impl KMeansOptions {
+    /// What "nearest" means.
+    pub fn by(&self) -> Assign {
+        if self.spherical {
+            Assign::Dot
+        } else {
+            Assign::L2
+        }
+    }
+}
+
 impl Default for KMeansOptions {
     fn default() -> KMeansOptions {
         KMeansOptions {
@@ -126,7 +137,7 @@ pub fn kmeans_on<E>(
     samples: &Prepared,
     options: &KMeansOptions,
 ) -> Result<KMeans, DeviceError<E>> {
-    let (samples, by) = (&samples.0, assign_by(options));
+    let (samples, by) = (&samples.0, options.by());
     let mut assigner = device.assigner(by, samples.dims(), samples.as_slice())?;
     // How the device failed: by an error, or by a panic that belongs to whoever waits for it.
     let mut failed = None;
@@ -150,14 +161,6 @@ pub fn kmeans_on<E>(
         Some(Err(panic)) => resume_unwind(panic),
         Some(Ok(error)) => Err(error),
         None => Ok(outcome?),
-    }
-}
-
-fn assign_by(options: &KMeansOptions) -> Assign {
-    if options.spherical {
-        Assign::Dot
-    } else {
-        Assign::L2
     }
 }
 
@@ -197,7 +200,7 @@ pub(crate) fn run(
     }
     let space = Space {
         kernels,
-        by: assign_by(options),
+        by: options.by(),
     };
     let mut lloyd = Lloyd::new(
         workers, budget, space, samples, centroids, elsewhere, &mut rng,

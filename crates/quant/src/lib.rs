@@ -23,5 +23,5 @@ pub use job::{Job, QuantError};
 pub use kmeans::{KMeans, KMeansOptions, Prepared, kmeans, kmeans_on, kmeans_prepared, prepared};
 pub use knn::Knn;
 pub use matrix::{Matrix, WrongShape};
-pub use pgnear_device::{Assign, Neighbour};
+pub use pgnear_device::Assign;
 pub use rotation::Rotation;

@@ -1,8 +1,6 @@
 //! The state of one k-means run: centroids, and for every sample its nearest and its bounds.
 
-use pgnear_device::{MemoryBudget, Progress, Workers};
-
-use pgnear_device::{Assign, Nearest};
+use pgnear_device::{Assign, MemoryBudget, Nearest, Progress, Workers};
 
 use crate::assign::{Best, ROWS_A_BLOCK, Space};
 use crate::bounds::Bounds;
@@ -44,6 +42,24 @@ struct Chunk {
     before: Vec<u32>,
     /// Samples that changed their centroid in the last assignment.
     changed: usize,
+}
+
+impl Chunk {
+    /// Forgets what the samples were assigned to, but for [`Chunk::count_changed`].
+    fn forget(&mut self) {
+        self.before.clear();
+        // Stays within its capacity.
+        self.before.extend(self.best.iter().map(|best| best.index));
+        self.best.fill(Best::NONE);
+    }
+
+    /// Compares with what was before [`Chunk::forget`].
+    fn count_changed(&mut self) {
+        let pairs = self.best.iter().zip(&self.before);
+        self.changed = pairs
+            .filter(|(best, before)| best.index != **before)
+            .count();
+    }
 }
 
 /// A centroid, how far it moved, and its samples.
@@ -114,7 +130,7 @@ impl<'a, 'w, 'e> Lloyd<'a, 'w, 'e> {
             chunks,
             moved,
         };
-        lloyd.seed_pass(0, 1)?;
+        lloyd.offer(0, 1)?;
         // By the triangle inequality no two samples, and so no sample and mean of samples, are
         // farther apart than twice the distance from any one sample to the farthest.
         let farthest = lloyd
@@ -162,7 +178,7 @@ impl<'a, 'w, 'e> Lloyd<'a, 'w, 'e> {
                 )?;
                 while done < k {
                     let end = k.min(done + SEEDS_A_PASS);
-                    self.seed_pass(done, end)?;
+                    self.offer(done, end)?;
                     done = end;
                 }
                 break;
@@ -187,7 +203,7 @@ impl<'a, 'w, 'e> Lloyd<'a, 'w, 'e> {
                     rejected += 1;
                 }
             }
-            self.seed_pass(done, end)?;
+            self.offer(done, end)?;
             progress.advance((end - done) as u64);
             done = end;
         }
@@ -239,7 +255,7 @@ impl<'a, 'w, 'e> Lloyd<'a, 'w, 'e> {
     }
 
     /// Offers centroids `first..end` to every sample.
-    fn seed_pass(&mut self, first: usize, end: usize) -> Result<(), Stop> {
+    fn offer(&mut self, first: usize, end: usize) -> Result<(), Stop> {
         if self.elsewhere.is_some() {
             return self.offer_elsewhere(first, end);
         }
@@ -251,11 +267,12 @@ impl<'a, 'w, 'e> Lloyd<'a, 'w, 'e> {
         let Some((elsewhere, nearest)) = &mut self.elsewhere else {
             return Ok(());
         };
+        if first == end {
+            return Ok(());
+        }
         let dims = self.samples.dims();
         let centroids = &self.centroids.as_slice()[first * dims..end * dims];
-        if first == end || !elsewhere(centroids, nearest) {
-            return unless_cancelled(first == end);
-        }
+        unless_cancelled(elsewhere(centroids, nearest))?;
         let by = self.space.by;
         for chunk in &mut self.chunks {
             chunk.error = 0.0;
@@ -270,40 +287,9 @@ impl<'a, 'w, 'e> Lloyd<'a, 'w, 'e> {
     /// Assigns every sample to its nearest centroid by computing every distance, and says how many
     /// changed.
     pub(crate) fn assign_plainly(&mut self) -> Result<usize, Stop> {
-        if self.elsewhere.is_some() {
-            return self.assign_elsewhere();
-        }
-        self.each_chunk(|view, chunk| {
-            chunk.before.clear();
-            // Stays within its capacity.
-            chunk
-                .before
-                .extend(chunk.best.iter().map(|best| best.index));
-            chunk.best.fill(Best::NONE);
-            view.offer(chunk, 0, view.centroids.rows());
-            let pairs = chunk.best.iter().zip(&chunk.before);
-            chunk.changed = pairs
-                .filter(|(best, before)| best.index != **before)
-                .count();
-        })?;
-        Ok(self.changed())
-    }
-
-    fn assign_elsewhere(&mut self) -> Result<usize, Stop> {
-        for chunk in &mut self.chunks {
-            chunk.before.clear();
-            // Stays within its capacity.
-            let before = chunk.best.iter().map(|best| best.index);
-            chunk.before.extend(before);
-            chunk.best.fill(Best::NONE);
-        }
-        self.offer_elsewhere(0, self.centroids.rows())?;
-        for chunk in &mut self.chunks {
-            let pairs = chunk.best.iter().zip(&chunk.before);
-            chunk.changed = pairs
-                .filter(|(best, before)| best.index != **before)
-                .count();
-        }
+        self.chunks.iter_mut().for_each(Chunk::forget);
+        self.offer(0, self.centroids.rows())?;
+        self.chunks.iter_mut().for_each(Chunk::count_changed);
         Ok(self.changed())
     }
 

@@ -10,8 +10,6 @@ use crate::tree::Tree;
 use crate::wheel;
 use anyhow::Result;
 use std::ffi::OsString;
-use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 
 /// The major whose wheel carries pgvector 0.8.6.
@@ -45,7 +43,8 @@ pub fn run(project: &Project, arguments: &[OsString]) -> Result<()> {
     let mut measuring = measuring(project);
     measuring.args(arguments).envs(cluster.client_environment());
     if arguments.first().is_some_and(|name| name == "batch") {
-        match peers(project) {
+        let peers = "crates/bench/peers/requirements.txt";
+        match wheel::python_with(project, "python-bench", peers) {
             Ok(python) => {
                 measuring.env("PGNEAR_BENCH_PYTHON", python);
             }
@@ -55,25 +54,6 @@ pub fn run(project: &Project, arguments: &[OsString]) -> Result<()> {
     let outcome = command::run(&mut measuring);
     cluster.stop("fast")?;
     outcome
-}
-
-/// A Python with the peers that run in one, in a virtual environment of their own.
-fn peers(project: &Project) -> Result<PathBuf> {
-    apt::ensure_python()?;
-    let folder = project.target.join("python-bench");
-    let python = folder.join("bin/python");
-    let requirements = project.root.join("crates/bench/peers/requirements.txt");
-    let wanted = fs::read_to_string(&requirements)?;
-    let stamp = folder.join("installed");
-    if fs::read_to_string(&stamp).unwrap_or_default() != wanted {
-        command::run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
-        let mut pip = Command::new(&python);
-        pip.args(["-m", "pip", "install", "--quiet", "-r"])
-            .arg(&requirements);
-        command::capture(&mut pip)?;
-        fs::write(&stamp, wanted)?;
-    }
-    Ok(python)
 }
 
 /// The measuring program, with its arguments to come.

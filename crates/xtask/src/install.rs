@@ -51,8 +51,8 @@ pub struct Placed {
 }
 
 impl Target {
-    /// Places the library, the program that drives a GPU, the control file and the scripts; with `replace_pgvector` also under
-    /// pgvector's file names, and only then.
+    /// Places the library, the program that drives a GPU, the control file and the scripts; with
+    /// `replace_pgvector` also under pgvector's file names, and only then.
     pub fn install(
         &self,
         project: &Project,
@@ -60,23 +60,15 @@ impl Target {
         replace_pgvector: bool,
     ) -> Result<Placed> {
         let own = extension::files(project)?;
-        let bytes =
-            fs::read(library).with_context(|| format!("cannot read {}", library.display()))?;
+        let bytes = read(library)?;
+        let program = read(&extension::gpu_program(project))?;
         let all_text: String = own.iter().map(|file| file.text.as_str()).collect();
         let mut said = Vec::new();
-        self.place(&bytes, &self.pkglibdir.join("pgnear.so"), 0o755)?;
-        said.push(format!(
-            "{} installed",
-            self.pkglibdir.join("pgnear.so").display()
-        ));
-        let program = extension::gpu_program(project);
-        let program =
-            fs::read(&program).with_context(|| format!("cannot read {}", program.display()))?;
-        self.place(&program, &self.pkglibdir.join("pgnear-gpu"), 0o755)?;
-        said.push(format!(
-            "{} installed",
-            self.pkglibdir.join("pgnear-gpu").display()
-        ));
+        for (name, bytes) in [("pgnear.so", &bytes), ("pgnear-gpu", &program)] {
+            let path = self.pkglibdir.join(name);
+            self.place(bytes, &path, 0o755)?;
+            said.push(format!("{} installed", path.display()));
+        }
         self.place_files(&own, &mut said)?;
         if replace_pgvector {
             self.place_as_pgvector(project, &mut said)?;
@@ -163,6 +155,10 @@ impl Target {
             }),
         }
     }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 fn is_ours(path: &Path) -> Result<bool> {

@@ -3,7 +3,7 @@
 use crate::apt;
 use crate::command;
 use crate::pg_config::{self, PgConfig};
-use crate::project::Project;
+use crate::project::{Project, hash};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -142,7 +142,30 @@ fn fetch(project: &Project, requirement: &str, hashes: &[&str], folder: &Path) -
 
 /// The interpreter of a virtual environment under target/, made when it is not there.
 pub fn python(project: &Project) -> Result<PathBuf> {
-    let folder = project.target.join("python");
+    environment(project, "python")
+}
+
+/// The interpreter of the virtual environment `name` under target/, with what a requirements file of the
+/// project lists.
+pub fn python_with(project: &Project, name: &str, requirements: &str) -> Result<PathBuf> {
+    let python = environment(project, name)?;
+    let list = project.root.join(requirements);
+    let wanted = fs::read(&list).with_context(|| format!("cannot read {requirements}"))?;
+    let wanted = format!("{:016x}", hash(&wanted));
+    let stamp = project.target.join(name).join("requirements-installed");
+    if fs::read_to_string(&stamp).unwrap_or_default() != wanted {
+        let mut pip = Command::new(&python);
+        command::capture(
+            pip.args(["-m", "pip", "install", "--quiet", "-r"])
+                .arg(&list),
+        )?;
+        fs::write(&stamp, wanted)?;
+    }
+    Ok(python)
+}
+
+fn environment(project: &Project, name: &str) -> Result<PathBuf> {
+    let folder = project.target.join(name);
     let python = folder.join("bin/python");
     if !python.is_file() {
         apt::ensure_python()?;

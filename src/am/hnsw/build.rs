@@ -8,7 +8,7 @@ use pgnear_quant::Job;
 use pgnear_values::Code;
 
 use crate::am::column::{Column, check_dims, column_of, is_skipped};
-use crate::pg::build::{BuildTotals, Builds, RowScan};
+use crate::pg::build::{BuildTotals, Builds, RowScan, SplitMix};
 use crate::pg::error::notice;
 use crate::pg::index::{AmError, Index, value_error};
 use crate::pg::reloptions::{
@@ -148,7 +148,7 @@ pub fn build(
     // Rows that the graph has no memory for wait here, and join it on its pages afterwards.
     // Made here: what is made while a row is looked at goes with that row.
     let mut late = RowSort::new(budget.limit_bytes() / 8, None);
-    let mut late_rows = 0u64;
+    let (mut late_rows, mut order) = (0u64, SplitMix(SEED));
     let all = expected(builds, &spec);
     let heap_rows = RowScan::whole(builds).scan(&mut |tid, dims, elements| {
         check_dims(&spec, dims)?;
@@ -161,7 +161,8 @@ pub fn build(
             }
             no_more_room(builder.rows(), all);
         }
-        late.put(random_key(late_rows), tid, elements);
+        // In an order that repeats, and has nothing to do with that of the table.
+        late.put(order.next() as u32, tid, elements);
         late_rows += 1;
         Ok(())
     })?;
@@ -209,15 +210,6 @@ fn no_more_room(rows: u64, (expected, bytes): (u64, u64)) {
             bytes.div_ceil(1 << 20)
         ),
     );
-}
-
-/// A key that puts rows into an order which repeats and has nothing to do with theirs in the table:
-/// the finalizer of MurmurHash3 (Appleby), a permutation of all numbers.
-fn random_key(number: u64) -> u32 {
-    let mut key = number as u32;
-    key = (key ^ (key >> 16)).wrapping_mul(0x85EB_CA6B);
-    key = (key ^ (key >> 13)).wrapping_mul(0xC2B2_AE35);
-    key ^ (key >> 16)
 }
 
 /// Writes an index without rows.

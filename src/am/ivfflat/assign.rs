@@ -186,16 +186,9 @@ impl Targets {
         let Targets::Floats(centroids) = self else {
             return Ok(None);
         };
-        let wanted = Wanted {
-            metric: match by {
-                Assign::L2 => Metric::L2,
-                Assign::Dot => Metric::InnerProduct,
-            },
-            k: 1,
-            within: None,
-        };
+        let search = (Wanted::nearest(by), centroids.dims());
         let multiplications = rows * centroids.as_slice().len() as f64;
-        Ok(Running::start((wanted, centroids.dims()), multiplications)?)
+        Ok(Running::start(search, multiplications)?)
     }
 
     fn nearest(

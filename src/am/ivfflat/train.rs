@@ -233,15 +233,7 @@ fn kmeans_on_gpu(
     options: &KMeansOptions,
 ) -> Result<Option<KMeans>, AmError> {
     let multiplications = (count * options.k * ROUNDS) as f64 * dims as f64;
-    let wanted = Wanted {
-        metric: if options.spherical {
-            Metric::InnerProduct
-        } else {
-            Metric::L2
-        },
-        k: 1,
-        within: None,
-    };
+    let wanted = Wanted::nearest(options.by());
     let Some(mut gpu) = Running::start((wanted, dims), multiplications)? else {
         return Ok(None);
     };

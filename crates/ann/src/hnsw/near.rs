@@ -3,12 +3,11 @@
 use super::beam::Item;
 use super::layout::{CodeKind, Layout};
 use super::meta::Meta;
-use super::record::{NodeState, Peeked, Record, with_vector};
+use super::record::{NodeState, Record, peek, room_to_peek, with_vector};
 use super::select::{Pairs, Selection, select};
 use super::space::{Aligned, Scorer, blob_words};
 use crate::alloc;
 use crate::error::Error;
-use crate::page;
 use crate::store::Store;
 
 /// Candidates for the neighbours of a node.
@@ -38,10 +37,7 @@ impl Near {
             pair_scorer: Scorer::new(meta)?,
             selection: Selection::default(),
             vector: Aligned::zeroed(meta.layout.vector)?,
-            peeked: match meta.layout.code {
-                CodeKind::Plain => Vec::new(),
-                _ => alloc::filled(0, Peeked::len(&meta.layout))?,
-            },
+            peeked: room_to_peek(&meta.layout)?,
         })
     }
 
@@ -120,16 +116,14 @@ impl Near {
         scorer: &Scorer,
         node: u32,
     ) -> Result<bool, Error> {
-        let (block, at) = layout.record_place(node);
-        let mut peeked = std::mem::take(&mut self.peeked);
-        let seen = !peeked.is_empty() && store.peek(block, page::HEADER + at, &mut peeked);
-        let added = if seen && Peeked::of(&peeked).state == NodeState::Live {
-            self.push(scorer, node, Peeked::of(&peeked).blob)
-                .map(|()| true)
-        } else {
-            self.add(store, layout, scorer, node)
+        let mut room = std::mem::take(&mut self.peeked);
+        let added = match peek(store, layout, node, &mut room) {
+            Some(seen) if seen.state == NodeState::Live => {
+                self.push(scorer, node, seen.blob).map(|()| true)
+            }
+            _ => self.add(store, layout, scorer, node),
         };
-        self.peeked = peeked;
+        self.peeked = room;
         added
     }
 

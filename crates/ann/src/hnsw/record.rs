@@ -16,9 +16,10 @@
 //! Neighbours come first, then `0xFFFFFFFF`. The head of a vector names its row too, so that a
 //! row and its vector are read under one lock; its offset is 0 while there is none.
 
-use super::layout::{Layout, RECORD_HEAD, VECTOR_HEAD};
+use super::layout::{CodeKind, Layout, RECORD_HEAD, VECTOR_HEAD};
 use super::space::Aligned;
 use super::state::NO_NODE;
+use crate::alloc;
 use crate::error::Error;
 use crate::page::{Kind, NO_OWNER, Page, PageMut, PageView, put_u16, put_u32, u16_at, u32_at};
 use crate::row::Tid;
@@ -153,6 +154,32 @@ impl<'a> Peeked<'a> {
         let start = crate::page::HEADER + at;
         page.get(start..start + Peeked::len(layout)).map(Peeked::of)
     }
+}
+
+/// Room for [`peek`]; none where codes are the vectors themselves, and there is nothing to look at.
+pub(super) fn room_to_peek(layout: &Layout) -> Result<Vec<u8>, Error> {
+    match layout.code {
+        CodeKind::Plain => Ok(Vec::new()),
+        _ => alloc::filled(0, Peeked::len(layout)),
+    }
+}
+
+/// A look at a node's record without a lock ([`Store::peek`]); `None` where that can't be done, and
+/// where `room` is none.
+#[inline(always)]
+pub(super) fn peek<'a>(
+    store: &impl Store,
+    layout: &Layout,
+    node: u32,
+    room: &'a mut [u8],
+) -> Option<Peeked<'a>> {
+    if room.is_empty() {
+        return None;
+    }
+    let (block, at) = layout.record_place(node);
+    store
+        .peek(block, crate::page::HEADER + at, room)
+        .then(|| Peeked::of(room))
 }
 
 #[inline(always)]

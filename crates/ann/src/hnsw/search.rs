@@ -4,7 +4,7 @@
 use super::beam::{Beam, Item, Visited};
 use super::layout::{CodeKind, Layout};
 use super::meta::Meta;
-use super::record::{NodeState, Peeked, Record, with_vector};
+use super::record::{NodeState, Peeked, Record, peek, room_to_peek, with_vector};
 use super::space::{Aligned, Scorer};
 use super::state::State;
 use super::table;
@@ -63,9 +63,7 @@ impl Search {
     /// Lets the search score nodes by looks without a lock ([`Store::peek`]). For who reads again,
     /// under locks, what is found: a scan its rows, a writer the nodes that it links.
     pub fn peeking(mut self, layout: &Layout) -> Result<Search, Error> {
-        if layout.code != CodeKind::Plain {
-            self.peeked = alloc::filled(0, Peeked::len(layout))?;
-        }
+        self.peeked = room_to_peek(layout)?;
         Ok(self)
     }
 
@@ -176,14 +174,7 @@ impl Search {
     /// where it seems that there is no row: that must be read under a lock to be believed, for a
     /// node passed over would be a row lost.
     fn peek(&mut self, store: &impl Store, layout: &Layout, node: u32) -> Option<Scored> {
-        if self.peeked.is_empty() {
-            return None;
-        }
-        let (block, at) = layout.record_place(node);
-        if !store.peek(block, crate::page::HEADER + at, &mut self.peeked) {
-            return None;
-        }
-        let peeked = Peeked::of(&self.peeked);
+        let peeked = peek(store, layout, node, &mut self.peeked)?;
         match peeked.state {
             NodeState::Live | NodeState::Dead => Some(Scored {
                 score: self.scorer.score(peeked.blob),

@@ -1,19 +1,21 @@
 //! faiss in a Python process of its own.
 
 use crate::data::{Metric, NEIGHBOURS, Rows, Set};
+use crate::system::Cost;
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
-/// Seconds of CPU and of time.
+/// What a round cost.
 #[derive(Clone, Copy)]
 pub struct Figures {
-    /// Of the search of all queries.
-    pub search: (f64, f64),
-    /// Of a product of matrices with as many multiplications.
-    pub product: (f64, f64),
+    /// The search of all queries.
+    pub search: Cost,
+    /// A product of matrices with as many multiplications.
+    pub product: Cost,
 }
 
 /// The process, with the vectors loaded.
@@ -33,15 +35,10 @@ impl Flat {
         write(&folder.join("rows.f32"), &set.base)?;
         write(&folder.join("queries.f32"), &set.queries)?;
         fs::write(folder.join("dims"), set.base.dims.to_string())?;
-        let metric = match metric {
-            Metric::L2 => "l2",
-            Metric::InnerProduct => "ip",
-            Metric::Cosine => "cosine",
-        };
         let mut child = Command::new(python)
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/peers/flat.py"))
             .arg(&folder)
-            .args([metric, &NEIGHBOURS.to_string(), &threads.to_string()])
+            .args([metric.word(), &NEIGHBOURS.to_string(), &threads.to_string()])
             .env("OPENBLAS_NUM_THREADS", threads.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -77,9 +74,13 @@ impl Flat {
         let [cpu, wall, product_cpu, product_wall] = numbers[..] else {
             bail!("the Python process failed: {line}");
         };
+        let cost = |cpu, wall| Cost {
+            cpu: Duration::from_secs_f64(cpu),
+            wall: Duration::from_secs_f64(wall),
+        };
         Ok(Figures {
-            search: (cpu, wall),
-            product: (product_cpu, product_wall),
+            search: cost(cpu, wall),
+            product: cost(product_cpu, product_wall),
         })
     }
 

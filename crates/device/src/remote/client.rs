@@ -7,8 +7,6 @@ use std::io;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
-use pgnear_kernels::Metric;
-
 use super::launch::{Launch, Program};
 use super::protocol::{MOST_NEIGHBOURS, Message, Results, SLOTS, VERSION, kind, metric_number};
 use super::shared::{receive, send};
@@ -22,7 +20,7 @@ pub trait Wait<E> {
 }
 
 /// What was found where the program runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeviceInfo {
     /// The device's name.
     pub name: String,
@@ -94,24 +92,17 @@ impl<E> Remote<E> {
             program,
             wait,
             patience: launch.patience,
-            info: DeviceInfo {
-                name: String::new(),
-                memory: 0,
-                free: 0,
-                driver: 0,
-                capability: 0,
-            },
+            info: DeviceInfo::default(),
             tally: Tally::default(),
             busy: false,
         };
         remote.send(Message {
-            kind: kind::HELLO,
             a: u64::from(VERSION),
             b: u64::from(launch.ordinal),
             c: launch.memory,
-            ..Message::default()
+            ..Message::of(kind::HELLO)
         })?;
-        let (message, name) = remote.receive(&[kind::DEVICE])?;
+        let (message, name) = remote.receive(kind::DEVICE)?;
         remote.info = DeviceInfo {
             name,
             memory: message.a,
@@ -145,8 +136,8 @@ impl<E> Remote<E> {
         }
     }
 
-    /// The next message, which is of one of these kinds.
-    fn receive(&mut self, kinds: &[u32]) -> Result<(Message, String), DeviceError<E>> {
+    /// The next message, which is of this kind.
+    fn receive(&mut self, expected: u32) -> Result<(Message, String), DeviceError<E>> {
         let socket = self.program.socket();
         let deadline = Instant::now() + self.patience;
         loop {
@@ -154,7 +145,7 @@ impl<E> Remote<E> {
                 Ok(Some((message, why))) if message.kind == kind::FAILED => {
                     return Err(DeviceError::Lost(why));
                 }
-                Ok(Some((message, text))) if kinds.contains(&message.kind) => {
+                Ok(Some((message, text))) if message.kind == expected => {
                     return Ok((message, text));
                 }
                 Ok(Some((message, _))) => {
@@ -212,7 +203,7 @@ impl<E> Remote<E> {
             c: (queries.len() / dims) as u64,
             real: wanted.within.unwrap_or(f64::NAN),
         })?;
-        self.receive(&[kind::READY])?;
+        self.receive(kind::READY)?;
         let mut searching = Searching {
             remote: self,
             wanted,
@@ -224,7 +215,7 @@ impl<E> Remote<E> {
             settled: VecDeque::new(),
         };
         for part in queries.chunks(searching.slot_vectors() * dims) {
-            searching.put(kind::QUERIES, part)?;
+            searching.put(kind::QUERIES, part, true)?;
         }
         Ok(searching)
     }
@@ -259,12 +250,8 @@ impl<E> Searching<'_, E> {
         self.remote.program.shared.slot_bytes() / (self.dims * 4)
     }
 
-    /// Sends some vectors, as soon as a slot is free.
-    fn put(&mut self, what: u32, vectors: &[f32]) -> Result<(), DeviceError<E>> {
-        self.put_piece(what, vectors, true)
-    }
-
-    fn put_piece(&mut self, what: u32, vectors: &[f32], last: bool) -> Result<(), DeviceError<E>> {
+    /// Sends some vectors, as soon as a slot is free; `last` as in [`Pending`].
+    fn put(&mut self, what: u32, vectors: &[f32], last: bool) -> Result<(), DeviceError<E>> {
         let slot = loop {
             match self.free.pop() {
                 Some(slot) => break slot,
@@ -277,10 +264,9 @@ impl<E> Searching<'_, E> {
         self.remote.tally.vectors += count as u64;
         self.remote.tally.bytes += bytes.len() as u64;
         self.remote.send(Message {
-            kind: what,
             slot: slot as u32,
             a: count as u64,
-            ..Message::default()
+            ..Message::of(what)
         })?;
         self.pending.push_back(Pending {
             kind: what,
@@ -293,7 +279,7 @@ impl<E> Searching<'_, E> {
 
     /// Waits for the answer to what was sent earliest.
     fn answer(&mut self) -> Result<(), DeviceError<E>> {
-        let (message, _) = self.remote.receive(&[kind::TAKEN])?;
+        let (message, _) = self.remote.receive(kind::TAKEN)?;
         let Some(earliest) = self.pending.pop_front() else {
             return Err(rubbish("an answer to nothing"));
         };
@@ -315,15 +301,11 @@ impl<E> Searching<'_, E> {
         while !self.pending.is_empty() {
             self.answer()?;
         }
-        let (mut told, mut ask) = (0, kind::FINISH);
+        let mut told = 0;
         while told < self.queries {
-            self.remote.send(Message {
-                kind: ask,
-                ..Message::default()
-            })?;
-            let (message, _) = self.remote.receive(&[kind::FOUND])?;
+            self.remote.send(Message::of(kind::RESULTS))?;
+            let (message, _) = self.remote.receive(kind::FOUND)?;
             told += self.take(told, message.a as usize, each)?;
-            ask = kind::MORE;
         }
         self.remote.busy = false;
         Ok(())
@@ -363,11 +345,8 @@ impl<E> Searching<'_, E> {
     /// Begins anew with the same queries.
     fn again(&mut self) -> Result<(), DeviceError<E>> {
         self.remote.busy = true;
-        self.remote.send(Message {
-            kind: kind::AGAIN,
-            ..Message::default()
-        })?;
-        self.remote.receive(&[kind::READY])?;
+        self.remote.send(Message::of(kind::AGAIN))?;
+        self.remote.receive(kind::READY)?;
         self.offered = 0;
         self.settled.clear();
         Ok(())
@@ -389,7 +368,7 @@ impl<E> Search<E> for Searching<'_, E> {
         }
         let mut pieces = rows.chunks(self.slot_vectors() * self.dims).peekable();
         while let Some(piece) = pieces.next() {
-            self.put_piece(kind::ROWS, piece, pieces.peek().is_none())?;
+            self.put(kind::ROWS, piece, pieces.peek().is_none())?;
         }
         Ok(())
     }
@@ -482,17 +461,8 @@ impl<E> Device<E> for Remote<E> {
         dims: usize,
         rows: &[f32],
     ) -> Result<Box<dyn Assigner<E> + 'a>, DeviceError<E>> {
-        let metric = match by {
-            Assign::L2 => Metric::L2,
-            Assign::Dot => Metric::InnerProduct,
-        };
-        let wanted = Wanted {
-            metric,
-            k: 1,
-            within: None,
-        };
         Ok(Box::new(Assigning {
-            search: self.begin(wanted, dims, rows)?,
+            search: self.begin(Wanted::nearest(by), dims, rows)?,
             by,
             used: false,
         }))

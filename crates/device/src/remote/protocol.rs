@@ -15,7 +15,7 @@ pub const MOST_NEIGHBOURS: usize = 1024;
 pub const MOST_TEXT: usize = 1000;
 
 /// The kinds of message. A backend's `HELLO` is answered by `DEVICE`, `BEGIN` and `AGAIN` by `READY`, `QUERIES` and
-/// `ROWS` by `TAKEN` when the slot is free again, `FINISH` and `MORE` by `FOUND`, and any by `FAILED`,
+/// `ROWS` by `TAKEN` when the slot is free again, `RESULTS` by `FOUND`, and any by `FAILED`,
 /// after which the program ends.
 pub mod kind {
     /// `a`: version; `b`: ordinal of the device; `c`: bytes of its memory to use at most, 0 for all.
@@ -26,12 +26,10 @@ pub mod kind {
     pub const QUERIES: u32 = 3;
     /// `slot`; `a`: vectors in it, the next rows.
     pub const ROWS: u32 = 4;
-    /// Asks for the first queries' results, into slot 0.
-    pub const FINISH: u32 = 5;
     /// Asks for the next queries' results, into slot 0.
-    pub const MORE: u32 = 6;
+    pub const RESULTS: u32 = 5;
     /// Begins anew with the same queries, and other rows.
-    pub const AGAIN: u32 = 7;
+    pub const AGAIN: u32 = 6;
     /// `a`: bytes of memory; `b`: free of them; `c`: `driver << 32 | capability`; text: the name.
     pub const DEVICE: u32 = 101;
     /// The search is set up.
@@ -40,7 +38,7 @@ pub mod kind {
     pub const TAKEN: u32 = 103;
     /// `a`: queries in slot 0, laid out as `results` says.
     pub const FOUND: u32 = 104;
-    /// Text: why. `a`: 1 where device memory was too small.
+    /// Text: why.
     pub const FAILED: u32 = 105;
 }
 
@@ -60,6 +58,16 @@ pub struct Message {
     pub c: u64,
     /// As `kind` says.
     pub real: f64,
+}
+
+impl Message {
+    /// A message that says no more than its kind.
+    pub fn of(kind: u32) -> Message {
+        Message {
+            kind,
+            ..Message::default()
+        }
+    }
 }
 
 /// Bytes of a message and its text at most.

@@ -3,12 +3,10 @@
 
 use super::report::{Counts, Failed, Report};
 use super::sql;
-use crate::apt;
 use crate::cluster::Cluster;
-use crate::command;
 use crate::extension;
 use crate::pg_config::PgConfig;
-use crate::project::{Project, hash};
+use crate::project::Project;
 use crate::tree::Tree;
 use crate::wheel;
 use anyhow::{Context, Result, bail};
@@ -168,20 +166,7 @@ fn recovery_tests(project: &Project, tree: &Tree) -> Result<Counts> {
 
 /// Pytest over one folder, in a virtual environment with tests/python/requirements.txt.
 fn pytest(project: &Project, tree: &Tree, folder: &str) -> Result<Command> {
-    apt::ensure_python()?;
-    let python = wheel::python(project)?;
-    let requirements = project.root.join("tests/python/requirements.txt");
-    let wanted = fs::read(&requirements).context("cannot read tests/python/requirements.txt")?;
-    let stamp = project.target.join("python/requirements-installed");
-    let wanted = format!("{:016x}", hash(&wanted));
-    if fs::read_to_string(&stamp).unwrap_or_default() != wanted {
-        let mut pip = Command::new(&python);
-        command::capture(
-            pip.args(["-m", "pip", "install", "--quiet", "-r"])
-                .arg(&requirements),
-        )?;
-        fs::write(&stamp, wanted)?;
-    }
+    let python = wheel::python_with(project, "python", "tests/python/requirements.txt")?;
     let mut pytest = Command::new(&python);
     pytest
         .args(["-m", "pytest", "-q", "-p", "no:cacheprovider"])
