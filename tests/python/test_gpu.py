@@ -115,6 +115,24 @@ def test_same_rows_as_on_the_cpu(session, operator):
     assert answers(session, operator=operator) == on_cpu(session, operator=operator)
 
 
+def test_the_check_for_real_gpus_passes(server, folder):
+    with server.connect("postgres", autocommit=True) as connection:
+        connection.execute("CREATE DATABASE gpu_check")
+        installed = connection.execute("SELECT setting FROM pg_config WHERE name = 'BINDIR'").fetchone()[0]
+        options = f"-c pgnear.gpu_library_folder={folder}"
+        checked = subprocess.run(
+            [f"{installed}/psql", "-X", "-d", "gpu_check", "-v", "ON_ERROR_STOP=1"]
+            + ["-v", "rows=300", "-v", "questions=100", "-v", "lists=4"]
+            + ["-f", ROOT / "crates/gpu/check/check.sql"],
+            env={**os.environ, "PGOPTIONS": options},
+            capture_output=True,
+            text=True,
+        )
+        assert checked.returncode == 0, checked.stderr
+        assert checked.stderr.count(": same rows; GPU ") == 5, checked.stderr
+        connection.execute("DROP DATABASE gpu_check")
+
+
 def test_statistics_count(session):
     before = session.execute("SELECT * FROM pgnear_gpu_stats()").fetchone()
     assert before == (0, 0, 0, 0, 0, None)

@@ -1,7 +1,5 @@
-"""Compiles the kernels with NVRTC: compile.py FOLDER_OF_LIBRARY SOURCE TARGET writes PTX to TARGET.
-
-It also makes machine code for some devices, only to show how many registers that takes, and fails where
-a kernel spills some to memory.
+"""Compiles the kernels with NVRTC: compile.py FOLDER_OF_LIBRARY SOURCE TARGET writes PTX, and machine code
+for some devices, into the folder TARGET. Fails where a kernel spills registers to memory.
 """
 
 import ctypes
@@ -37,8 +35,9 @@ def part(program, what):
     return room.raw
 
 
-for architecture in ["sm_80", "sm_90"]:
-    _, log = compiled(architecture, "CUBIN", "--fmad=false", "--ptxas-options=-v")
+target.mkdir(exist_ok=True)
+for architecture in ["sm_80", "sm_86", "sm_89", "sm_90"]:
+    code, log = compiled(architecture, "CUBIN", "--fmad=false", "--ptxas-options=-v")
     found = re.findall(r"Compiling entry function '(\w+)'.*?(\d+) bytes spill stores.*?Used (\d+) registers", log, re.S)
     if not found:
         sys.exit(f"NVRTC says nothing of registers:\n{log}")
@@ -46,8 +45,9 @@ for architecture in ["sm_80", "sm_90"]:
         print(f"{architecture} {kernel}: {registers} registers, {spilled} bytes spilled")
         if spilled != "0":
             sys.exit(f"{kernel} spills registers")
+    (target / f"{source.stem}.{architecture}.cubin").write_bytes(code)
 
 ptx, log = compiled("compute_80", "PTX", "--fmad=false")
 if log.strip():
     sys.exit(log)
-target.write_bytes(ptx.rstrip(b"\0"))
+(target / f"{source.stem}.ptx").write_bytes(ptx.rstrip(b"\0"))

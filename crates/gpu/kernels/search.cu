@@ -25,6 +25,36 @@ __device__ static inline void mma(float c[4], const u32 a[4], const u32 b[2]) {
                  : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
+
+// Places in shared memory.
+typedef u32 Shared;
+
+__device__ static inline Shared shared_at(const char *at) {
+    return (u32)__cvta_generic_to_shared(at);
+}
+
+// Four 8 x 8 matrices out of shared memory, all threads of a warp together: thread 8 i + r names where
+// row r of matrix i lies, and of thread 4 r + c, to[i] is row r at columns 2 c and 2 c + 1 of matrix i
+// (PTX ISA, ldmatrix).
+__device__ static inline void read_matrices(u32 to[4], Shared from) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                 : "r"(from)
+                 : "memory");
+}
+
+// Starts to copy 16 bytes into shared memory.
+__device__ static inline void copy_16(Shared to, const void *from) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" : : "r"(to), "l"(from) : "memory");
+}
+
+// Ends a group of copies, which may be empty.
+__device__ static inline void end_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+
+// Waits for this thread's groups but the last.
+__device__ static inline void wait_for_copies() {
+    asm volatile("cp.async.wait_group 1;" ::: "memory");
+}
 #endif
 
 // Metrics, as the host numbers them.
@@ -35,6 +65,7 @@ enum { L2 = 0, INNER_PRODUCT = 1, COSINE = 2, L1 = 3 };
 #define THREADS 256u
 #define WARPS (THREADS / WARP)
 #define NAN_BITS 0x7fc00000u
+#define INFINITY_BITS 0x7f800000u
 #define WIDE_NAN_BITS 0x7ff8000000000000ull
 
 __device__ static inline float canonical_nan(float x) {
@@ -160,42 +191,67 @@ __device__ static inline void keep(u32 query, u32 row, u32 slots, u32 *counts, u
     }
 }
 
-// At most the distance in the space of the thresholds (squared for L2); NaN where nothing is known.
+// A query's part of the test `dot < a + b * length` of a row of that length: where it holds, the row is
+// proven to be farther than the threshold. A test that meets NaN does not hold, and proves nothing.
 // `relative` bounds the error of a product of two vectors over their lengths, `rounding` that of a
 // canonical sum, relative to the sum of the sizes of its terms.
-__device__ static inline float at_least(int metric, float dot, float length_a, float length_b,
-                                        float relative, float rounding) {
-    float product = length_a * length_b;
+struct Limit {
+    float a, b;
+};
+
+__device__ static inline Limit limit_of(int metric, float length, float threshold, float relative,
+                                        float rounding) {
     if (metric == L2) {
-        float squares = length_a * length_a + length_b * length_b;
-        return squares - 2.0f * dot - 2.0f * relative * product - rounding * squares;
+        // length^2 + row^2 - 2 dot, less the errors, is above the threshold.
+        float squares = (1.0f - rounding) * length * length;
+        return {0.5f * (squares - threshold), -relative * length};
     }
     if (metric == INNER_PRODUCT) {
-        return -dot - (relative + rounding) * product;
+        return {-threshold, -(relative + rounding) * length};
     }
-    if (product == 0.0f && dot == 0.0f) {
-        // All components of one are zero: the operator gives NaN, which is farthest. (Where squares
-        // vanish that are not zero, the scale and so the product is NaN.)
-        return __int_as_float(0x7f800000);
+    // All distances of a query of zeros are NaN. No row is wanted unless the threshold is infinite: it is
+    // NaN once there are enough rows, and below infinity where only nearer rows are wanted.
+    if (length == 0.0f && threshold != __int_as_float(INFINITY_BITS)) {
+        return {__int_as_float(INFINITY_BITS), 0.0f};
     }
-    return 1.0f - dot / product - (relative + rounding);
+    return {0.0f, (1.0f - threshold - relative - rounding) * length};
+}
+
+// A row's part, to be added to the limit.
+__device__ static inline float limit_of_row(int metric, float length, float rounding) {
+    if (metric == L2) {
+        return 0.5f * (1.0f - rounding) * length * length;
+    }
+    // A row of zeros gives NaN, which is farthest, though no farther than where nothing is known: then
+    // the sum of both parts is no number.
+    return metric == COSINE && length == 0.0f ? __int_as_float(INFINITY_BITS) : 0.0f;
 }
 
 #define TILE 128u
 #define STEP 32u
-// Halves from one row of a tile to the next: 20 words, so that the 8 rows that a warp reads at once
-// lie in different banks.
-#define STRIDE 40u
+// Steps whose halves are in shared memory or on their way there.
+#define STAGES 3u
+// Bytes of a row's halves of a step, and of all rows'.
+#define ROW_BYTES (STEP * 2)
+#define STAGE_BYTES (TILE * ROW_BYTES)
+
+// Where 16 bytes of a row of a tile lie: mixed, so that the 8 rows that a warp reads at once lie in
+// different banks. Of a row 8 further on, they lie 8 rows further on; those 32 bytes further on, or back,
+// where bit 5 is another.
+__device__ static inline u32 place(u32 row, u32 sixteen) {
+    return row * ROW_BYTES + (sixteen ^ (row / 2 % 4)) * 16;
+}
 
 // A block takes 128 queries and 128 rows; a warp 32 queries and 64 rows of them.
-extern "C" __global__ void __launch_bounds__(THREADS, 1) tile_candidates(
+extern "C" __global__ void __launch_bounds__(THREADS, 2) tile_candidates(
     int metric, const u16 *queries, const float *query_lengths, const float *query_scales,
     u32 query_count, const u16 *rows, const float *row_lengths, const float *row_scales,
     u32 row_count, u32 padded, float relative, float rounding, const float *thresholds, u32 slots,
     u32 *counts, u32 *candidates, u32 *overflow) {
-    __shared__ u32 query_tile[TILE * STRIDE / 2];
-    __shared__ u32 row_tile[TILE * STRIDE / 2];
-    u32 first_row = blockIdx.x * TILE, first_query = blockIdx.y * TILE;
+    __shared__ __align__(128) char query_tiles[STAGES * STAGE_BYTES];
+    __shared__ __align__(128) char row_tiles[STAGES * STAGE_BYTES];
+    // Blocks that run at once have rows in common, and all queries: both are near then.
+    u32 first_query = blockIdx.x * TILE, first_row = blockIdx.y * TILE;
     u32 warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     u32 warp_query = warp / 2 * 32, warp_row = warp % 2 * 64;
     u32 group = lane / 4, part = lane % 4;
@@ -207,61 +263,100 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) tile_candidates(
             }
         }
     }
-    for (u32 start = 0; start < padded; start += STEP) {
-        __syncthreads();
-        // Four halves (8 bytes) a load; 8 loads a row of a tile.
-        for (u32 at = threadIdx.x; at < TILE * 8; at += THREADS) {
-            u32 row = at / 8, four = at % 8;
-            u64 a = 0, b = 0;
-            if (first_query + row < query_count) {
-                a = *(const u64 *)(queries + (u64)(first_query + row) * padded + start + four * 4);
+    // A thread copies 16 bytes of two queries and of two rows each step. Beyond the last one, the last
+    // is taken: its products are not looked at.
+    const u16 *from[4];
+    for (u32 i = 0; i < 2; i++) {
+        u32 row = threadIdx.x / 4 + i * TILE / 2, sixteen = threadIdx.x % 4;
+        u32 query = first_query + row < query_count ? first_query + row : query_count - 1;
+        from[i] = queries + (u64)query * padded + sixteen * 8;
+        row = first_row + row < row_count ? first_row + row : row_count - 1;
+        from[2 + i] = rows + (u64)row * padded + sixteen * 8;
+    }
+    Shared queries_at = shared_at(query_tiles), rows_at = shared_at(row_tiles);
+    u32 to = place(threadIdx.x / 4, threadIdx.x % 4);
+    // Of four 8 x 8 matrices that are read at once, a thread names a row of one.
+    u32 read_query = place(warp_query + lane % 16, lane / 16);
+    u32 read_row = place(warp_row + lane / 16 * 8 + lane % 8, lane / 8 % 2);
+    u32 steps = padded / STEP;
+#pragma unroll
+    for (u32 stage = 0; stage < STAGES - 1; stage++) {
+        if (stage < steps) {
+            for (u32 i = 0; i < 2; i++) {
+                copy_16(queries_at + to + stage * STAGE_BYTES + i * (STAGE_BYTES / 2),
+                        from[i] + stage * STEP);
+                copy_16(rows_at + to + stage * STAGE_BYTES + i * (STAGE_BYTES / 2),
+                        from[2 + i] + stage * STEP);
             }
-            if (first_row + row < row_count) {
-                b = *(const u64 *)(rows + (u64)(first_row + row) * padded + start + four * 4);
-            }
-            u32 to = row * (STRIDE / 2) + four * 2;
-            query_tile[to] = (u32)a;
-            query_tile[to + 1] = (u32)(a >> 32);
-            row_tile[to] = (u32)b;
-            row_tile[to + 1] = (u32)(b >> 32);
         }
-        __syncthreads();
-        for (u32 k = 0; k < STEP; k += 16) {
-            u32 a[2][4];
-            for (u32 m = 0; m < 2; m++) {
-                u32 at = (warp_query + m * 16 + group) * (STRIDE / 2) + k / 2 + part;
-                a[m][0] = query_tile[at];
-                a[m][1] = query_tile[at + 8 * (STRIDE / 2)];
-                a[m][2] = query_tile[at + 4];
-                a[m][3] = query_tile[at + 8 * (STRIDE / 2) + 4];
+        end_copies();
+    }
+    for (u32 first = 0; first < steps; first += STAGES) {
+#pragma unroll
+        for (u32 stage = 0; stage < STAGES; stage++) {
+            u32 step = first + stage;
+            if (step >= steps) {
+                break;
             }
-            for (u32 n = 0; n < 8; n++) {
-                u32 at = (warp_row + n * 8 + group) * (STRIDE / 2) + k / 2 + part;
-                u32 b[2] = {row_tile[at], row_tile[at + 4]};
-                mma(sums[0][n], a[0], b);
-                mma(sums[1][n], a[1], b);
+            wait_for_copies();
+            // The step's halves are there for all threads, and nobody reads those of the last any more.
+            __syncthreads();
+            if (step + STAGES - 1 < steps) {
+                u32 free = (stage + STAGES - 1) % STAGES * STAGE_BYTES;
+                for (u32 i = 0; i < 2; i++) {
+                    copy_16(queries_at + to + free + i * (STAGE_BYTES / 2),
+                            from[i] + (step + STAGES - 1) * STEP);
+                    copy_16(rows_at + to + free + i * (STAGE_BYTES / 2),
+                            from[2 + i] + (step + STAGES - 1) * STEP);
+                }
+            }
+            end_copies();
+            for (u32 k = 0; k < STEP / 16; k++) {
+                u32 a[2][4];
+                for (u32 m = 0; m < 2; m++) {
+                    read_matrices(a[m], queries_at + (read_query ^ (k * 32)) +
+                                            stage * STAGE_BYTES + m * 16 * ROW_BYTES);
+                }
+                for (u32 n = 0; n < 8; n += 2) {
+                    u32 b[4];
+                    read_matrices(b, rows_at + (read_row ^ (k * 32)) + stage * STAGE_BYTES +
+                                         n * 8 * ROW_BYTES);
+                    mma(sums[0][n], a[0], b);
+                    mma(sums[1][n], a[1], b);
+                    mma(sums[0][n + 1], a[0], b + 2);
+                    mma(sums[1][n + 1], a[1], b + 2);
+                }
             }
         }
     }
+    Limit limits[2][2];
+    float scales[2][2];
     for (u32 m = 0; m < 2; m++) {
         for (u32 half = 0; half < 2; half++) {
             u32 query = first_query + warp_query + m * 16 + half * 8 + group;
-            if (query >= query_count) {
+            limits[m][half] = {0.0f, 0.0f};
+            scales[m][half] = 0.0f;
+            if (query < query_count) {
+                limits[m][half] = limit_of(metric, query_lengths[query], thresholds[query],
+                                           relative, rounding);
+                scales[m][half] = query_scales[query];
+            }
+        }
+    }
+    for (u32 n = 0; n < 8; n++) {
+        for (u32 i = 0; i < 2; i++) {
+            u32 row = first_row + warp_row + n * 8 + part * 2 + i;
+            if (row >= row_count) {
                 continue;
             }
-            float length = query_lengths[query], scale = query_scales[query];
-            float threshold = thresholds[query];
-            for (u32 n = 0; n < 8; n++) {
-                for (u32 i = 0; i < 2; i++) {
-                    u32 row = first_row + warp_row + n * 8 + part * 2 + i;
-                    if (row >= row_count) {
-                        continue;
-                    }
-                    float dot = sums[m][n][half * 2 + i] * scale * row_scales[row];
-                    float bound =
-                        at_least(metric, dot, length, row_lengths[row], relative, rounding);
-                    // NaN is no proof.
-                    if (!(bound > threshold)) {
+            float length = row_lengths[row], scale = row_scales[row];
+            float limit = limit_of_row(metric, length, rounding);
+            for (u32 m = 0; m < 2; m++) {
+                for (u32 half = 0; half < 2; half++) {
+                    float dot = sums[m][n][half * 2 + i] * scales[m][half] * scale;
+                    Limit of = limits[m][half];
+                    u32 query = first_query + warp_query + m * 16 + half * 8 + group;
+                    if (!(dot < of.a + limit + of.b * length) && query < query_count) {
                         keep(query, row, slots, counts, candidates, overflow);
                     }
                 }
@@ -270,20 +365,20 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) tile_candidates(
     }
 }
 
-// Where no product of matrices bounds the distance: a warp a pair, exact at once.
-extern "C" __global__ void __launch_bounds__(THREADS, 1) scan_candidates(int metric, const float *queries, u32 query_count,
-                                           const float *rows, u32 row_count, u32 dims,
-                                           const float *thresholds, u32 slots, u32 *counts,
-                                           u32 *candidates, u32 *overflow) {
-    u32 lane = threadIdx.x % WARP, row = blockIdx.y * WARPS + threadIdx.x / WARP;
-    u32 query = blockIdx.x;
-    if (row >= row_count || query >= query_count) {
-        return;
-    }
-    float sum = canonical_sum(metric, queries + (u64)query * dims, rows + (u64)row * dims, dims,
-                              lane);
-    if (lane == 0 && !(sum > thresholds[query])) {
-        keep(query, row, slots, counts, candidates, overflow);
+// Where no product of matrices bounds the distance: a warp a pair, exact at once, and then the pair of as
+// many rows on as all blocks take.
+extern "C" __global__ void __launch_bounds__(THREADS, 1) scan_candidates(
+    int metric, const float *queries, const float *rows, u32 row_count, u32 dims,
+    const float *thresholds, u32 slots, u32 *counts, u32 *candidates, u32 *overflow) {
+    u32 lane = threadIdx.x % WARP, query = blockIdx.x;
+    const float *vector = queries + (u64)query * dims;
+    float threshold = thresholds[query];
+    for (u32 row = blockIdx.y * WARPS + threadIdx.x / WARP; row < row_count;
+         row += gridDim.y * WARPS) {
+        float sum = canonical_sum(metric, vector, rows + (u64)row * dims, dims, lane);
+        if (lane == 0 && !(sum > threshold)) {
+            keep(query, row, slots, counts, candidates, overflow);
+        }
     }
 }
 
@@ -389,8 +484,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) merge_nearest(int metri
             double distance = distance_of(keys[k - 1]);
             // In the space of the bounds, and up by more than what rounding takes.
             double key = metric == L2 ? distance * distance : distance;
-            float threshold = (float)(key + fabs(key) * 1e-6 + (metric == COSINE ? 1e-6 : 1e-37));
-            thresholds[query] = threshold == threshold ? threshold : __int_as_float(0x7f800000);
+            // No number where the distance is none: all rows may be nearer.
+            thresholds[query] = (float)(key + fabs(key) * 1e-6 + (metric == COSINE ? 1e-6 : 1e-37));
         }
     }
 }

@@ -8,8 +8,15 @@ use std::fmt;
 use cudarc::driver::{DriverError, result, sys};
 
 /// The kernels, compiled ahead for every device from capability 8.0 on; the driver makes machine code
-/// of them for the one it has, and keeps that.
+/// of them for the one it has, which takes it half a second.
 const KERNELS: &str = include_str!("../kernels/search.ptx");
+/// Machine code, by capability. It runs on devices of the same first digit and no smaller second one.
+const MACHINE_CODE: [(u32, &[u8]); 4] = [
+    (90, include_bytes!("../kernels/search.sm_90.cubin")),
+    (89, include_bytes!("../kernels/search.sm_89.cubin")),
+    (86, include_bytes!("../kernels/search.sm_86.cubin")),
+    (80, include_bytes!("../kernels/search.sm_80.cubin")),
+];
 
 /// The oldest driver that knows the kernels' version of PTX: CUDA 12.0, driver 525.
 const OLDEST_DRIVER: i32 = 12000;
@@ -155,9 +162,7 @@ impl Cuda {
             result::ctx::set_current(context).map_err(opening)?;
         }
         let (free, total) = result::mem_get_info().map_err(opening)?;
-        let kernels = CString::new(KERNELS).map_err(|_| Failure::Other("no kernels".into()))?;
-        // SAFETY: text that ends with a zero byte, as the driver expects of PTX.
-        let module = unsafe { result::module::load_data(kernels.as_ptr().cast()) }
+        let module = load(capability)
             .map_err(|error| said("the driver does not take the kernels", error))?;
         let stream = result::stream::create(result::stream::StreamKind::NonBlocking);
         Ok(Cuda {
@@ -283,6 +288,27 @@ impl Cuda {
         unsafe { result::memset_d8_async(buffer.at, 0, bytes, self.stream) }
             .map_err(|error| said("no memory set on the GPU", error))
     }
+}
+
+/// Loads the kernels for a device: as machine code, where there is some that the driver takes.
+fn load(capability: u32) -> Result<sys::CUmodule, DriverError> {
+    let runs = |of: u32| of / 10 == capability / 10 && of <= capability;
+    let machine_code = MACHINE_CODE.iter().find(|(of, _)| runs(*of));
+    for image in machine_code
+        .map(|(_, code)| *code)
+        .into_iter()
+        .chain([KERNELS.as_bytes()])
+    {
+        // Text ends with a zero byte; headers of machine code are read as words.
+        let mut words = vec![0u64; image.len() / 8 + 1];
+        bytemuck::cast_slice_mut(&mut words)[..image.len()].copy_from_slice(image);
+        // SAFETY: an image that stays for the call.
+        match unsafe { result::module::load_data(words.as_ptr().cast()) } {
+            Err(_) if image != KERNELS.as_bytes() => {}
+            loaded => return loaded,
+        }
+    }
+    unreachable!("the last image is returned")
 }
 
 /// Bytes of a buffer: the driver gives out none of no bytes.

@@ -6,6 +6,7 @@
 //! first. See the README of this crate.
 
 mod cuda;
+mod measure;
 mod process;
 mod search;
 mod session;
@@ -15,9 +16,14 @@ use std::os::fd::AsRawFd;
 use pgnear_device::remote::shared::Shared;
 
 fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(("measure", sizes)) = (arguments.split_first()).map(|(a, b)| (a.as_str(), b)) {
+        std::process::exit(measure::run(sizes));
+    }
     let Some(ends) = process::prepare() else {
         eprintln!(
-            "pgnear-gpu is started by PostgreSQL, where pgnear.gpu lets it; it does nothing alone."
+            "pgnear-gpu is started by PostgreSQL, where pgnear.gpu lets it. Alone it does nothing but\n{}",
+            measure::USAGE
         );
         std::process::exit(2);
     };

@@ -16,9 +16,15 @@ const THREADS: usize = 256;
 const MERGED: usize = 2048;
 /// Bytes that candidates may take before slots become fewer.
 const CANDIDATE_BYTES: usize = 256 << 20;
-/// Most rows that are gone through at once: `scan_candidates` takes them along the second axis of a grid,
-/// which has so many blocks at most.
-const MOST_ROWS: usize = 65_535 * WARPS;
+/// Most rows of a piece: `tile_candidates` takes them along the second axis of a grid, which has so many
+/// blocks at most.
+const MOST_ROWS: usize = 65_535 * TILE;
+/// Rows that are tried at first, when nothing bounds the candidates: each is one.
+const FIRST_STEP: usize = 128;
+/// Most times as many rows that are tried after a step whose candidates fit.
+const MOST_GROWTH: usize = 8;
+/// Most blocks a query of `scan_candidates`, whose warps take rows until there are no more.
+const SCAN_BLOCKS: usize = 2048;
 
 /// What a search looks for, as the backend asked.
 #[derive(Clone, Copy)]
@@ -98,8 +104,10 @@ pub struct Search<'c> {
     marks: Buffer<'c, u32>,
     /// Rows gone through so far.
     offered: u64,
-    /// Rows tried at a time: few at first, when nothing bounds the candidates.
+    /// Rows tried at a time.
     step: usize,
+    /// How much larger the next step is where candidates fit.
+    growth: usize,
     /// Queries whose results were told.
     told: usize,
 }
@@ -148,7 +156,7 @@ impl<'c> Search<'c> {
             .min(MERGED - k)
             .min(1024)
             .min(piece.max(64));
-        let search = Search {
+        let mut search = Search {
             cuda,
             kernels: Kernels {
                 prep_rows: cuda.kernel("prep_rows")?,
@@ -177,27 +185,26 @@ impl<'c> Search<'c> {
             thresholds: cuda.alloc(count)?,
             marks: cuda.alloc(piece.div_ceil(32))?,
             offered: 0,
-            step: slots,
+            step: 0,
+            growth: 0,
             told: 0,
         };
-        search.forget()?;
+        search.again()?;
         Ok(search)
     }
 
-    /// Forgets what was found.
-    fn forget(&self) -> Result<(), Failure> {
+    /// Begins anew with the same queries.
+    pub fn again(&mut self) -> Result<(), Failure> {
         self.cuda.zero(&self.counts)?;
         self.cuda.zero(&self.overflow)?;
         self.cuda.zero(&self.found)?;
         let thresholds = vec![self.first_threshold(); self.asked.queries];
         self.cuda.upload(&self.thresholds, 0, &thresholds)?;
-        self.cuda.finish()
-    }
-
-    /// Begins anew with the same queries.
-    pub fn again(&mut self) -> Result<(), Failure> {
-        self.forget()?;
-        (self.offered, self.told, self.step) = (0, 0, self.slots);
+        self.cuda.finish()?;
+        (self.offered, self.told) = (0, 0);
+        self.step = FIRST_STEP.max(2 * self.asked.k).min(self.slots);
+        // Of `growth` times as many rows as before, about `growth * k` are candidates.
+        self.growth = (self.slots / (4 * self.asked.k)).clamp(2, MOST_GROWTH);
         Ok(())
     }
 
@@ -251,14 +258,35 @@ impl<'c> Search<'c> {
         let piece = self.piece / 32 * 32;
         for first in (0..count).step_by(piece) {
             let some = piece.min(count - first);
-            self.cuda
-                .upload(&self.rows.floats, 0, &rows[first * dims..][..some * dims])?;
+            self.place(0, &rows[first * dims..][..some * dims])?;
             self.prepare(&self.rows, 0, some)?;
             self.go_through(some)?;
             self.mark(some, &mut marks[first / 32..][..some.div_ceil(32)])?;
             self.offered += some as u64;
         }
         Ok(marks)
+    }
+
+    /// Rows that a piece holds.
+    pub fn piece(&self) -> usize {
+        self.piece
+    }
+
+    /// Copies rows into the piece, from `first` on; they may change only after `finish`.
+    pub fn place(&self, first: usize, rows: &[f32]) -> Result<(), Failure> {
+        self.cuda
+            .upload(&self.rows.floats, first * self.asked.dims, rows)
+    }
+
+    /// Goes through the first rows of the piece, which lie on the device; what it takes to prepare them
+    /// comes first, and is told to `prepared`.
+    pub fn search_placed(&mut self, count: usize, prepared: impl FnOnce()) -> Result<(), Failure> {
+        self.prepare(&self.rows, 0, count)?;
+        self.cuda.finish()?;
+        prepared();
+        self.go_through(count)?;
+        self.offered += count as u64;
+        Ok(())
     }
 
     fn prepare(&self, of: &Vectors<'_>, first: usize, count: usize) -> Result<(), Failure> {
@@ -284,9 +312,8 @@ impl<'c> Search<'c> {
         }
     }
 
-    /// Takes the rows of a piece a step at a time. Steps grow while candidates fit: each query keeps
-    /// about `k` more of as many rows as there were before. Where they don't fit, nothing was changed,
-    /// and fewer rows are tried; as few as there are slots always fit.
+    /// Takes the rows of a piece a step at a time. Steps grow while candidates fit. Where they don't,
+    /// nothing was changed, and fewer rows are tried; as few as there are slots always fit.
     fn go_through(&mut self, count: usize) -> Result<(), Failure> {
         let mut first = 0;
         while first < count {
@@ -298,13 +325,13 @@ impl<'c> Search<'c> {
             if overflow[0] == 0 {
                 first += some;
                 if some == self.step {
-                    self.step = (self.step * 2).min(self.piece.max(self.slots));
+                    self.step = (self.step * self.growth).min(self.piece.max(self.slots));
                 }
             } else {
                 if some <= self.slots {
                     return Err(Failure::Other("the GPU counts wrong".into()));
                 }
-                self.step = (some / 2).max(self.slots);
+                (self.step, self.growth) = ((some / 2).max(self.slots), 2);
                 self.cuda.zero(&self.counts)?;
                 self.cuda.zero(&self.overflow)?;
             }
@@ -321,8 +348,8 @@ impl<'c> Search<'c> {
             ..
         } = self.asked;
         if metric == L1 {
-            let blocks = count.div_ceil(WARPS);
-            // SAFETY: `scan_candidates(metric, queries, query_count, rows, row_count, dims, thresholds,
+            let blocks = count.div_ceil(WARPS).min(SCAN_BLOCKS);
+            // SAFETY: `scan_candidates(metric, queries, rows, row_count, dims, thresholds,
             // slots, counts, candidates, overflow)`; the rows are those of the piece.
             return unsafe {
                 self.cuda.launch(
@@ -331,7 +358,6 @@ impl<'c> Search<'c> {
                     arguments![
                         metric,
                         self.queries.floats.at(0),
-                        queries as u32,
                         self.rows.floats.at(first * dims),
                         count as u32,
                         dims as u32,
@@ -344,7 +370,7 @@ impl<'c> Search<'c> {
                 )
             };
         }
-        let grid = (count.div_ceil(TILE) as u32, queries.div_ceil(TILE) as u32);
+        let grid = (queries.div_ceil(TILE) as u32, count.div_ceil(TILE) as u32);
         // SAFETY: `tile_candidates(metric, queries, query_lengths, query_scales, query_count, rows,
         // row_lengths, row_scales, row_count, padded, relative, rounding, thresholds, slots, counts,
         // candidates, overflow)`.

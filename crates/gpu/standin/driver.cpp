@@ -3,6 +3,7 @@
 // in PGNEAR_STANDIN, a list of words apart by commas:
 //
 //   no-device  old-driver  init=CODE   what a machine without a usable GPU says
+//   no-code                            it takes no machine code
 //   memory=BYTES                       that much device memory (1 GiB if not told)
 //   alloc=N                            the Nth allocation finds no room
 //   launch=N                           the Nth launch, and every call from then on, fails
@@ -144,8 +145,9 @@ EXPORT cuGetErrorName(int error, const char **name) {
 
 EXPORT cuModuleLoadData(void **module, const void *image) {
     UNLESS_STICKY
-    // What a driver compiles starts so.
-    if (!strstr((const char *)image, ".version")) {
+    // Machine code starts so, and what a driver compiles says so.
+    bool code = !memcmp(image, "\177ELF", 4);
+    if (code ? asked("no-code", 0) : !strstr((const char *)image, ".version")) {
         return 200;
     }
     *module = &used;

@@ -18,6 +18,7 @@
 #define __device__
 #define __global__
 #define __launch_bounds__(threads, blocks)
+#define __align__(bytes) __attribute__((aligned(bytes)))
 #define __shared__ static __attribute__((section("gpu_shared")))
 
 struct Index {
@@ -29,6 +30,11 @@ static Index threadIdx, blockIdx, blockDim, gridDim;
 extern "C" char __start_gpu_shared[], __stop_gpu_shared[];
 
 namespace emulation {
+
+struct Copy {
+    char *to;
+    const void *from;
+};
 
 enum Wait { READY, WARP_WAIT, BLOCK_WAIT, DONE };
 
@@ -43,6 +49,8 @@ struct Fiber {
     const void *place = nullptr;
     const void *given = nullptr;
     void *taken = nullptr;
+    // Copies under way, by groups; the last group is not ended.
+    std::vector<std::vector<Copy>> copies;
 };
 
 static std::vector<Fiber> fibers;
@@ -133,6 +141,7 @@ static bool run_block(unsigned threads, uint64_t seed) {
     for (unsigned thread = 0; thread < threads; thread++) {
         Fiber &fiber = fibers[thread];
         fiber.wait = READY;
+        fiber.copies.assign(1, {});
         if (fiber.started) {
             continue;
         }
@@ -338,4 +347,55 @@ static void mma_together(emulation::Fiber *warp) {
 static void mma(float c[4], const uint32_t a[4], const uint32_t b[2]) {
     MatrixPart part = {c, a, b};
     emulation::together(mma_together, &part, nullptr);
+}
+
+// A place in shared memory.
+typedef char *Shared;
+
+static Shared shared_at(char *at) { return at; }
+
+struct MatrixRow {
+    Shared from;
+    uint32_t *to;
+};
+
+static void read_matrices_together(emulation::Fiber *warp) {
+    for (unsigned lane = 0; lane < 32; lane++) {
+        for (unsigned i = 0; i < 4; i++) {
+            Shared row = ((const MatrixRow *)warp[i * 8 + lane / 4].given)->from;
+            memcpy(&((const MatrixRow *)warp[lane].given)->to[i], row + lane % 4 * 4, 4);
+        }
+    }
+}
+
+static void read_matrices(uint32_t to[4], Shared from) {
+    if ((uintptr_t)from % 16) {
+        fprintf(stderr, "emulation: a row of a matrix is not aligned\n");
+        abort();
+    }
+    MatrixRow row = {from, to};
+    emulation::together(read_matrices_together, &row, nullptr);
+}
+
+// A copy is done at the last moment, when it is waited for; until then its place holds no numbers.
+static void copy_16(Shared to, const void *from) {
+    if ((uintptr_t)to % 16 || (uintptr_t)from % 16) {
+        fprintf(stderr, "emulation: a copy is not aligned\n");
+        abort();
+    }
+    memset(to, 0xff, 16);
+    emulation::fibers[emulation::running].copies.back().push_back({to, from});
+}
+
+static void end_copies() { emulation::fibers[emulation::running].copies.emplace_back(); }
+
+static void wait_for_copies() {
+    auto &copies = emulation::fibers[emulation::running].copies;
+    // But the last group that was ended, and what is not ended.
+    while (copies.size() > 2) {
+        for (const emulation::Copy &copy : copies.front()) {
+            memcpy(copy.to, copy.from, 16);
+        }
+        copies.erase(copies.begin());
+    }
 }

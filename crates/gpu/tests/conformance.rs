@@ -219,18 +219,40 @@ fn rows_nearer_together_than_half_precision_tells_apart() {
 }
 
 #[test]
-fn more_rows_at_once_than_a_grid_has_room_for() {
-    // Ever farther, so that steps grow, but for one at the end of a step of 2^19 rows.
-    let mut rows: Vec<f32> = (0..1_050_000).map(|row| 2.0 + row as f32).collect();
-    rows[(1 << 20) - 1024 - 2] = 0.5;
+fn more_rows_at_once_than_blocks() {
+    // Ever farther, so that steps grow, but for one at the end of a step of 2^15 rows.
+    let mut rows: Vec<f32> = (0..70_000).map(|row| 2.0 + row as f32).collect();
+    rows[(1 << 16) - 1024 - 2] = 0.5;
     let wanted = Wanted {
         metric: Metric::L1,
         k: 1,
         within: None,
     };
     let launch = Launch {
-        slot_bytes: 8 << 20,
+        slot_bytes: 1 << 20,
         ..launch()
     };
     check(wanted, 1, &[0.0], &[&rows], &launch);
+}
+
+#[test]
+fn vectors_without_an_angle() {
+    let dims = 40;
+    let mut rows = vectors(3000, dims, 23, false);
+    let mut queries = vectors(9, dims, 24, false);
+    for row in rows.chunks_mut(dims).step_by(3) {
+        row.fill(0.0);
+    }
+    queries[..dims].fill(0.0);
+    queries[5 * dims..6 * dims].fill(0.0);
+    for k in [10, 1000] {
+        for within in [None, Some(0.95), Some(f64::INFINITY)] {
+            let wanted = Wanted {
+                metric: Metric::Cosine,
+                k,
+                within,
+            };
+            check(wanted, dims, &queries, &[&rows, &rows[..dims]], &launch());
+        }
+    }
 }

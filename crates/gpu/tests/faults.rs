@@ -86,6 +86,18 @@ fn says_that_there_is_no_driver() {
 }
 
 #[test]
+fn a_driver_compiles_the_kernels_where_it_takes_no_machine_code() {
+    standin_only!();
+    // And where there is none for the device.
+    for faults in ["no-code", "capability=121"] {
+        let (queries, rows) = (vectors(4, DIMS, 1, false), vectors(50, DIMS, 2, false));
+        let found = on_gpu(&launch_with(faults), WANTED, DIMS, &queries, &[&rows]).unwrap();
+        let expected = on_cpu(WANTED, DIMS, &queries, &[&rows]);
+        assert_eq!(bits(&found), bits(&expected));
+    }
+}
+
+#[test]
 fn every_allocation_and_every_launch_may_fail() {
     standin_only!();
     for nth in [1, 2, 5, 9, 14, 18] {

@@ -19,26 +19,32 @@ fn folder(project: &Project) -> PathBuf {
     project.root.join("crates/gpu/kernels")
 }
 
-/// Compiles the kernels and writes the file that is committed.
+/// Compiles the kernels and writes the files that are committed.
 pub fn run(project: &Project) -> Result<()> {
-    print!("{}", compile(project, &folder(project).join("search.ptx"))?);
+    print!("{}", compile(project, &folder(project))?);
     Ok(())
 }
 
-/// Makes sure that the committed file is what the source makes; why it was not looked at.
+/// Makes sure that the committed files are what the source makes; why they were not looked at.
 pub fn check(project: &Project) -> Result<Option<&'static str>> {
     if std::env::consts::ARCH != "x86_64" {
         return Ok(Some("NVRTC 12.0 is there for x86-64 only"));
     }
-    let fresh = project.target.join("search.ptx");
+    let fresh = project.target.join("kernels");
     compile(project, &fresh)?;
-    if fs::read(&fresh)? != fs::read(folder(project).join("search.ptx"))? {
-        bail!("crates/gpu/kernels/search.ptx is not what search.cu makes: run cargo xtask kernels");
+    for made in fs::read_dir(&fresh)?.flatten() {
+        let committed = folder(project).join(made.file_name());
+        if fs::read(made.path())? != fs::read(&committed).unwrap_or_default() {
+            bail!(
+                "{} is not what search.cu makes: run cargo xtask kernels",
+                committed.display()
+            );
+        }
     }
     Ok(None)
 }
 
-/// Compiles to a file; what the compiler says of registers.
+/// Compiles into a folder; what the compiler says of registers.
 fn compile(project: &Project, to: &Path) -> Result<String> {
     let (requirement, hash) = NVRTC;
     let wheel = wheel::unpacked(project, requirement, &[hash], "compiling GPU kernels")?;

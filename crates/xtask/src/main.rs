@@ -7,6 +7,7 @@ mod cluster;
 mod command;
 mod demo;
 mod extension;
+mod gpu_check;
 mod install;
 mod kernels;
 mod npy;
@@ -38,6 +39,7 @@ cargo xtask COMMAND
                                          build and install into an existing PostgreSQL
   package  [--pg-config PATH]            a tarball of the library and its SQL under target/package
   kernels                                compile the GPU kernels anew, after a change
+  gpu-check                              an archive that checks all of it on a machine with a GPU
   tidy                                   the rules of the source tree
 
 --pg-config takes any PostgreSQL 15 to 18 with its server headers. Without it: the one on PATH,
@@ -60,6 +62,7 @@ enum Command {
         pg_config: Option<PathBuf>,
     },
     Kernels,
+    GpuCheck,
     Tidy,
     Help,
 }
@@ -106,6 +109,7 @@ fn parse() -> Result<Command> {
         },
         "package" => Command::Package { pg_config },
         "kernels" => Command::Kernels,
+        "gpu-check" => Command::GpuCheck,
         "tidy" => Command::Tidy,
         "help" => Command::Help,
         other => bail!("there is no command \"{other}\"\n\n{USAGE}"),
@@ -125,6 +129,7 @@ fn main() -> ExitCode {
             } => install::run(&project, pg_config, replace_pgvector).map(|()| true),
             Command::Package { pg_config } => package::run(&project, pg_config).map(|()| true),
             Command::Kernels => kernels::run(&project).map(|()| true),
+            Command::GpuCheck => gpu_check::run(&project).map(|()| true),
             Command::Tidy => tidy::run(&project),
             Command::Bench(arguments) => bench::run(&project, &arguments).map(|()| true),
             Command::Help => {

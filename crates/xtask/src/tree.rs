@@ -59,23 +59,31 @@ impl Tree {
     pub fn at(project: &Project, purpose: &str, pg: &PgConfig) -> Result<Self> {
         let (home, user) = project.servers()?;
         let name = format!("{}-{purpose}", pg.major);
-        let root = home.join(&name);
+        Ok(Self {
+            user,
+            ..Self::in_folder(&home, &name, pg)
+        })
+    }
+
+    /// Describes a tree in a folder of one's own, for its owner to run.
+    pub fn in_folder(home: &Path, name: &str, pg: &PgConfig) -> Self {
+        let root = home.join(name);
         let prefix = common_folder(&[&pg.bindir, &pg.sharedir, &pg.pkglibdir]);
         let moved = |folder: &Path| match folder.strip_prefix(&prefix) {
             Ok(rest) => root.join(rest),
             Err(_) => root.clone(),
         };
-        Ok(Self {
+        Self {
             version: pg.version.clone(),
             bin: moved(&pg.bindir),
             target: Target {
                 pkglibdir: moved(&pg.pkglibdir),
                 sharedir: moved(&pg.sharedir),
             },
-            home,
-            name,
-            user,
-        })
+            home: home.to_owned(),
+            name: name.to_owned(),
+            user: None,
+        }
     }
 
     /// Describes a tree that is there, by its name: what it was copied from may be gone.

@@ -35,7 +35,10 @@ fn standin() -> PathBuf {
 /// How the tests start the program.
 pub fn launch() -> Launch {
     Launch {
-        program: env!("CARGO_BIN_EXE_pgnear-gpu").into(),
+        // Another's path where the tests were built on another machine.
+        program: std::env::var_os("PGNEAR_GPU_PROGRAM")
+            .unwrap_or_else(|| env!("CARGO_BIN_EXE_pgnear-gpu").into())
+            .into(),
         library_folder: (!real()).then(standin),
         ordinal: 0,
         memory: 0,
