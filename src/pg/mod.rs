@@ -18,6 +18,7 @@ pub mod index;
 pub mod init;
 pub mod memory;
 pub mod parallel;
+mod plan;
 pub mod query;
 mod raw;
 pub mod reloptions;
