@@ -32,3 +32,11 @@ ALTER FUNCTION sparsevec_negative_inner_product(sparsevec, sparsevec) SUPPORT pg
 
 ALTER FUNCTION hamming_distance(bit, bit) SUPPORT pgnear_distance_support;
 ALTER FUNCTION jaccard_distance(bit, bit) SUPPORT pgnear_distance_support;
+
+-- Plans call it for the distance of a row that an index hands out; nobody else needs to.
+
+CREATE FUNCTION pgnear_scan_distance(index regclass, ctid tid, distance regprocedure, "any", "any") RETURNS double precision
+    AS 'MODULE_PATHNAME', 'pgnear_scan_distance' LANGUAGE C VOLATILE PARALLEL SAFE COST 1;
+
+COMMENT ON FUNCTION pgnear_scan_distance(regclass, tid, regprocedure, "any", "any") IS
+    'in plans: the distance of the row that an index scan has just handed out';

@@ -9,3 +9,8 @@ mod am;
 mod ops;
 mod pg;
 mod types;
+
+/// What is above the wall to PostgreSQL and called from below it.
+fn start() {
+    pg::knn_join::search_by(&ops::knn_join::Exact);
+}

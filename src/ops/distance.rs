@@ -8,6 +8,7 @@ use pgnear_values::{ValueError, bits, halfvec, sparsevec, vector};
 use crate::pg::bits::Bits;
 use crate::pg::cost;
 use crate::pg::fmgr::Call;
+use crate::pg::scan_distance;
 use crate::sql_functions;
 
 /// Both arguments, of one length.
@@ -50,6 +51,7 @@ macro_rules! float8_of {
 }
 
 sql_functions! {
+    pgnear_scan_distance => scan_distance::answer;
     l2_distance => float8_of!(vectors, exact::l2);
     vector_l2_squared_distance => float8_of!(vectors, exact::l2_squared);
     inner_product => float8_of!(vectors, exact::inner_product);

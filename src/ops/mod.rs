@@ -2,7 +2,9 @@
 
 mod aggregate;
 mod arithmetic;
+mod batch;
 mod compare;
 mod distance;
 mod gpu;
 mod knn;
+pub mod knn_join;

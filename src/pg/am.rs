@@ -4,8 +4,9 @@
 //! that PostgreSQL wants. Everything unsafe about that stands here, once.
 
 use std::ffi::{CStr, c_int, c_void};
+use std::rc::Rc;
 
-use pgnear_ann::Tid;
+use pgnear_ann::{Hit, Tid};
 use pgrx::pg_sys;
 
 use super::build::{BuildTotals, Builds};
@@ -14,6 +15,7 @@ use super::error::raise;
 use super::fmgr::Call;
 use super::index::{AmError, Index};
 use super::row::{ValueKind, split_value, tid_from, tid_to};
+use super::scan_distance::{forget, handed_out};
 use super::store::{PgBulkWriter, PgStore};
 use super::table::PgTable;
 use super::validate::Support;
@@ -68,12 +70,12 @@ pub trait IndexAm: 'static {
     /// Starts a search for the rows nearest to `query`: its dimensions and elements, or `None` for
     /// NULL, which returns rows in any order.
     fn scan(store: &PgStore<'_>, query: Option<(u32, &[u8])>) -> Result<Self::Scan, AmError>;
-    /// The next row; `table` for an index that leaves vectors there.
+    /// The next row, with the operator's distance; `table` for an index that leaves vectors there.
     fn next(
         scan: &mut Self::Scan,
         store: &PgStore<'_>,
         table: &PgTable,
-    ) -> Result<Option<Tid>, AmError>;
+    ) -> Result<Option<Hit>, AmError>;
 
     /// What a search costs the planner.
     fn cost(index: Index<'_>, planned: &PlannedScan) -> Result<IndexCost, AmError>;
@@ -317,7 +319,7 @@ struct ScanState<A: IndexAm> {
     scan: Option<A::Scan>,
     started: bool,
     /// The payload of the query; `None` for NULL.
-    query: Option<Vec<u8>>,
+    query: Option<Rc<[u8]>>,
     table: Option<PgTable>,
 }
 
@@ -365,7 +367,7 @@ unsafe extern "C-unwind" fn rescan<A: IndexAm>(
                 let key = &*(*scan).orderByData;
                 if key.sk_flags & pg_sys::SK_ISNULL as i32 == 0 {
                     let query = super::memory::copied(payload(key.sk_argument));
-                    state.query = Some(query.unwrap_or_else(|error| raise(error)));
+                    state.query = Some(query.unwrap_or_else(|error| raise(error)).into());
                 }
             }
         });
@@ -382,7 +384,7 @@ unsafe extern "C-unwind" fn get_tuple<A: IndexAm>(
             let index = Index::new((*scan).indexRelation);
             let state = &mut *(*scan).opaque.cast::<ScanState<A>>();
             let store = index.store();
-            let mut step = || -> Result<Option<Tid>, AmError> {
+            let mut step = || -> Result<Option<Hit>, AmError> {
                 if !state.started {
                     state.started = true;
                     require_scannable::<A>(scan)?;
@@ -398,20 +400,26 @@ unsafe extern "C-unwind" fn get_tuple<A: IndexAm>(
                     Some(scan) => A::next(scan, &store, table)?,
                     None => None,
                 };
-                if let Some(tid) = found {
-                    table.check(tid)?;
+                if let Some(hit) = found {
+                    table.check(hit.tid)?;
                 }
                 Ok(found)
             };
             match step() {
-                Ok(Some(tid)) => {
-                    (*scan).xs_heaptid = tid_to(tid);
+                Ok(Some(hit)) => {
+                    if let Some(query) = &state.query {
+                        handed_out((*(*scan).indexRelation).rd_id, hit, query);
+                    }
+                    (*scan).xs_heaptid = tid_to(hit.tid);
                     (*scan).xs_recheck = false;
                     // Rows come in the operator's exact order, so nothing is left to check.
                     (*scan).xs_recheckorderby = false;
                     true
                 }
-                Ok(None) => false,
+                Ok(None) => {
+                    forget();
+                    false
+                }
                 Err(error) => index.fail(error),
             }
         })
@@ -454,6 +462,7 @@ unsafe extern "C-unwind" fn end_scan<A: IndexAm>(scan: pg_sys::IndexScanDesc) {
             state.scan = None;
             state.query = None;
             state.table = None;
+            forget();
         });
     }
 }

@@ -242,3 +242,52 @@ pub fn buffer_descriptor(buffer: pg_sys::Buffer) -> *const u8 {
         .cast::<u8>()
         .cast_const()
 }
+
+/// What is called for each node below an expression; true ends the walk.
+pub type Walker = unsafe extern "C-unwind" fn(*mut pg_sys::Node, *mut std::ffi::c_void) -> bool;
+/// What is called for each node below an expression, and returns what stands for it.
+pub type Mutator =
+    unsafe extern "C-unwind" fn(*mut pg_sys::Node, *mut std::ffi::c_void) -> *mut pg_sys::Node;
+
+/// The header's expression_tree_walker.
+///
+/// # Safety
+/// A valid node; the context is what the walker takes.
+pub unsafe fn walk_expression(
+    node: *mut pg_sys::Node,
+    walker: Walker,
+    context: *mut std::ffi::c_void,
+) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        #[cfg(feature = "pg15")]
+        return pg_sys::expression_tree_walker(node, Some(walker), context);
+        #[cfg(not(feature = "pg15"))]
+        return pg_sys::expression_tree_walker_impl(node, Some(walker), context);
+    }
+}
+
+/// The header's expression_tree_mutator.
+///
+/// # Safety
+/// As for [`walk_expression`].
+pub unsafe fn mutate_expression(
+    node: *mut pg_sys::Node,
+    mutator: Mutator,
+    context: *mut std::ffi::c_void,
+) -> *mut pg_sys::Node {
+    // SAFETY: the caller's promise. In 15 the function's type does not name its callback's arguments.
+    unsafe {
+        #[cfg(feature = "pg15")]
+        return pg_sys::expression_tree_mutator(
+            node,
+            Some(std::mem::transmute::<
+                Mutator,
+                unsafe extern "C-unwind" fn() -> _,
+            >(mutator)),
+            context,
+        );
+        #[cfg(not(feature = "pg15"))]
+        return pg_sys::expression_tree_mutator_impl(node, Some(mutator), context);
+    }
+}

@@ -28,6 +28,7 @@ pub extern "C-unwind" fn _PG_init() {
             }
             settings::define();
             reloptions::define();
+            crate::start();
             plan::install();
         });
     }

@@ -11,6 +11,7 @@ use pgrx::pg_sys;
 use super::fmgr::{Call, Return};
 use super::index::value_error;
 use super::memory::Scratch;
+use super::rows::{Keeper, Rows, Sink};
 use super::value::payload;
 
 /// A connection to the server's own query interface.
@@ -23,7 +24,7 @@ pub struct Cursor<'q> {
     pub id_type: pg_sys::Oid,
     /// The type of the vectors.
     pub value_type: pg_sys::Oid,
-    keeper: Keeper,
+    keeper: IdKeeper,
     /// Where values are fetched and decompressed.
     scratch: Scratch,
     open: std::marker::PhantomData<&'q Queries>,
@@ -31,7 +32,7 @@ pub struct Cursor<'q> {
 
 /// Copies and frees ids of one type.
 #[derive(Clone, Copy)]
-pub struct Keeper {
+pub struct IdKeeper {
     by_value: bool,
     length: i16,
     context: pg_sys::MemoryContext,
@@ -93,7 +94,7 @@ impl Queries {
                 portal,
                 id_type,
                 value_type,
-                keeper: Keeper {
+                keeper: IdKeeper {
                     by_value: id_by_value,
                     length: id_length,
                     context: pg_sys::CurrentMemoryContext,
@@ -127,7 +128,7 @@ impl Cursor<'_> {
     ///
     /// # Errors
     /// Those of `sink`.
-    pub fn fetch(
+    pub fn read(
         &mut self,
         count: usize,
         sink: &mut dyn FnMut(Row<'_>) -> Result<(), ValueError>,
@@ -168,18 +169,37 @@ impl Cursor<'_> {
     }
 
     /// What keeps its ids.
-    pub fn keeper(&self) -> Keeper {
+    pub fn id_keeper(&self) -> IdKeeper {
         self.keeper
     }
 
     /// Ends the cursor.
-    pub fn close(self) {
-        // SAFETY: the portal is open.
-        unsafe { pg_sys::SPI_cursor_close(self.portal) }
+    pub fn close(self) {}
+}
+
+impl Drop for Cursor<'_> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: the portal is open, and so is the connection that it borrows.
+            unsafe { pg_sys::SPI_cursor_close(self.portal) }
+        }
     }
 }
 
-impl Keeper {
+impl Rows for Cursor<'_> {
+    type Keeper = IdKeeper;
+
+    fn fetch(&mut self, most: usize, sink: &mut Sink<'_, IdKeeper>) -> Result<usize, ValueError> {
+        let keeper = self.keeper;
+        self.read(most, &mut |row| sink(row.value, &mut || keeper.keep(&row)))
+    }
+
+    fn keeper(&self) -> IdKeeper {
+        self.keeper
+    }
+}
+
+impl IdKeeper {
     /// A copy of an id that lives until the connection ends, or until it is forgotten.
     pub fn keep(self, row: &Row<'_>) -> Id {
         if row.id.is_null || self.by_value {
@@ -199,9 +219,12 @@ impl Keeper {
             is_null: false,
         }
     }
+}
 
-    /// Frees a copy.
-    pub fn forget(self, id: Id) {
+impl Keeper for IdKeeper {
+    type Kept = Id;
+
+    fn forget(self, id: Id) {
         if !id.is_null && !self.by_value {
             // SAFETY: made by `keep`.
             unsafe { pg_sys::pfree(id.datum.cast_mut_ptr()) }

@@ -8,6 +8,7 @@ use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum, pg_sy
 use super::error::raise;
 use super::index::value_error;
 
+static KNN_JOIN: GucSetting<bool> = GucSetting::<bool>::new(true);
 static UNLOCKED_READS: GucSetting<bool> = GucSetting::<bool>::new(true);
 static MAX_THREADS: GucSetting<i32> = GucSetting::<i32>::new(0);
 static GPU: GucSetting<Gpu> = GucSetting::<Gpu>::new(Gpu::Auto);
@@ -89,6 +90,11 @@ pub fn hnsw_scan_mem_multiplier() -> f64 {
 /// Whether a graph search looks at codes without a lock.
 pub fn unlocked_reads() -> bool {
     UNLOCKED_READS.get()
+}
+
+/// Whether joins with the nearest rows are done all at once.
+pub fn knn_join() -> bool {
+    KNN_JOIN.get()
 }
 
 /// Whether batch work goes to a GPU.
@@ -228,6 +234,14 @@ pub fn define() {
         c"Lets graph searches look at codes without locking their pages",
         c"Rows and distances are read under locks all the same.",
         &UNLOCKED_READS,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_bool_guc(
+        c"pgnear.enable_knn_join",
+        c"Lets joins with the k nearest rows take many rows through the others together",
+        c"Where no index serves. The rows and their order are the same.",
+        &KNN_JOIN,
         GucContext::Userset,
         GucFlags::default(),
     );

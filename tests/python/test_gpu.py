@@ -133,6 +133,41 @@ def test_the_check_for_real_gpus_passes(server, folder):
         connection.execute("DROP DATABASE gpu_check")
 
 
+JOIN = """SELECT q.id, near.id, near.distance FROM questions q CROSS JOIN LATERAL (
+              SELECT items.id, items.embedding <=> q.embedding AS distance FROM items ORDER BY distance LIMIT 5) AS near"""
+
+
+def test_a_join_finds_the_same_rows_as_on_the_cpu(session):
+    assert "KnnJoin" in session.execute("EXPLAIN " + JOIN).fetchone()[0]
+    found = session.execute(JOIN).fetchall()
+    assert session.execute("SELECT requests, vectors FROM pgnear_gpu_stats()").fetchone() == (1, 1530)
+    session.execute("SET pgnear.gpu = off")
+    assert session.execute(JOIN).fetchall() == found
+    session.execute("SET pgnear.enable_knn_join = off")
+    assert session.execute(JOIN).fetchall() == found
+
+
+@pytest.mark.parametrize("words", ["exit=4", "launch=5"])
+def test_a_join_goes_on_without_the_gpu(session, folder, words):
+    session.execute("SET pgnear.gpu = off")
+    expected = session.execute(JOIN).fetchall()
+    session.execute("SET pgnear.gpu = auto; SET pgnear.gpu_min_work = 0")
+    fault(session, folder, words)
+    told = []
+    session.add_notice_handler(lambda notice: told.append(notice.severity))
+    assert session.execute(JOIN).fetchall() == expected
+    assert told == ["WARNING"]
+
+
+def test_a_join_that_is_cancelled_ends_the_program(session, folder):
+    fault(session, folder, "hang=4")
+    session.execute("SET statement_timeout = 1000")
+    with pytest.raises(psycopg.errors.QueryCanceled):
+        session.execute(JOIN)
+    session.execute("SET statement_timeout = 0; RESET pgnear.gpu_program")
+    assert len(session.execute(JOIN).fetchall()) == 150
+
+
 def test_statistics_count(session):
     before = session.execute("SELECT * FROM pgnear_gpu_stats()").fetchone()
     assert before == (0, 0, 0, 0, 0, None)

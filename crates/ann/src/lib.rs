@@ -18,5 +18,5 @@ pub mod row;
 pub mod store;
 
 pub use error::Error;
-pub use row::{Element, Tid, TidState};
+pub use row::{Element, Hit, Tid, TidState};
 pub use store::{BulkWriter, NO_BLOCK, Slot, Store, Txn};

@@ -31,6 +31,8 @@ const SAMPLE: usize = 10;
 /// What a round found out, of all queries.
 struct Round {
     pgnear: Cost,
+    /// The same as a join in plain SQL.
+    join: Cost,
     /// The same statement with one query: what it takes to read the table.
     reading: Cost,
     pgvector: Cost,
@@ -81,6 +83,7 @@ pub fn run(options: &Options) -> Result<()> {
                 set.queries.len(),
                 &mut found,
             )?,
+            join: joined(&mut systems[0], options.metric, &found)?,
             pgvector: one_by_one(&mut systems[1], options.metric, &set, round, &found)?,
             faiss: flat.as_mut().map(Flat::round).transpose()?,
         });
@@ -140,6 +143,29 @@ fn all_at_once(
         Ok(())
     })?;
     *found = rows.iter().map(|row| row.get(0)).collect();
+    Ok(cost)
+}
+
+/// All queries by a join, which must find the same.
+fn joined(system: &mut System, metric: Metric, found: &[i64]) -> Result<Cost> {
+    let sql = format!(
+        "SELECT near.id FROM questions CROSS JOIN LATERAL (SELECT items.id FROM items \
+         ORDER BY items.embedding {} questions.embedding LIMIT {NEIGHBOURS}) AS near",
+        metric.operator()
+    );
+    system.expect_plan(&sql, "KnnJoin")?;
+    let mut rows = Vec::new();
+    let cost = system.measure_all(|system| {
+        rows = system.client.query(sql.as_str(), &[])?;
+        Ok(())
+    })?;
+    if !rows
+        .iter()
+        .map(|row| row.get::<_, i64>(0))
+        .eq(found.iter().copied())
+    {
+        bail!("the join found other rows than pgnear_knn");
+    }
     Ok(cost)
 }
 
@@ -234,6 +260,9 @@ fn print(rounds: &[Round], queries: usize) {
             cpu: round.pgnear.cpu.saturating_sub(round.reading.cpu),
             wall: round.pgnear.wall.saturating_sub(round.reading.wall),
         })
+    });
+    row("pgnear, a join, with reading the table", "", &|round| {
+        Some(round.join)
     });
     row("pgvector, a scan for each", "0.033", &|round| {
         Some(round.pgvector)

@@ -6,7 +6,7 @@ mod build;
 use std::ffi::CStr;
 
 use pgnear_ann::hnsw::{CostInput, Iterative, Meta, Query, Scan, ScanOptions, VacuumStats};
-use pgnear_ann::{Element, Tid, hnsw};
+use pgnear_ann::{Element, Hit, Tid, hnsw};
 use pgrx::pg_sys;
 
 use crate::am::column::{check_dims, is_skipped, query_bytes};
@@ -102,8 +102,8 @@ impl IndexAm for Hnsw {
         Ok(Scan::new(&meta, query, options)?)
     }
 
-    fn next(scan: &mut Scan, store: &PgStore<'_>, table: &PgTable) -> Result<Option<Tid>, AmError> {
-        Ok(scan.next(store, table)?.map(|hit| hit.tid))
+    fn next(scan: &mut Scan, store: &PgStore<'_>, table: &PgTable) -> Result<Option<Hit>, AmError> {
+        Ok(scan.next(store, table)?)
     }
 
     fn cost(index: Index<'_>, planned: &PlannedScan) -> Result<IndexCost, AmError> {

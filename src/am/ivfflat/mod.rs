@@ -10,7 +10,7 @@ use std::ffi::CStr;
 use pgnear_ann::ivfflat::{
     Builder, Centroids, CostInput, IndexSpec, Meta, Query, Scan, ScanOptions, VacuumStats,
 };
-use pgnear_ann::{Tid, ivfflat};
+use pgnear_ann::{Hit, Tid, ivfflat};
 use pgnear_device::Pool;
 use pgrx::pg_sys;
 
@@ -148,8 +148,8 @@ impl IndexAm for Ivfflat {
         Ok(Scan::new(&meta, query, options)?)
     }
 
-    fn next(scan: &mut Scan, store: &PgStore<'_>, _: &PgTable) -> Result<Option<Tid>, AmError> {
-        Ok(scan.next(store)?.map(|hit| hit.tid))
+    fn next(scan: &mut Scan, store: &PgStore<'_>, _: &PgTable) -> Result<Option<Hit>, AmError> {
+        Ok(scan.next(store)?)
     }
 
     fn cost(index: Index<'_>, planned: &PlannedScan) -> Result<IndexCost, AmError> {
