@@ -23,10 +23,8 @@ use super::settings;
 use super::value::payload;
 
 const NAME: &CStr = c"KnnJoin";
-/// Outer rows of the first batches: whoever wants few rows waits for few.
+/// Outer rows of the first batch: whoever wants few rows waits for few.
 const FIRST_BATCH: usize = 64;
-/// How many times as many the next one has.
-const GROWTH: usize = 64;
 
 /// What a node of a plan says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -220,7 +218,7 @@ struct Join {
     batch: Vec<OuterRow>,
     /// The outer row whose turn it is, and which of its inner rows.
     at: (usize, usize),
-    /// Outer rows that the next batch has.
+    /// Outer rows that the next batch has at most.
     size: usize,
     /// For EXPLAIN.
     batches: i64,
@@ -502,7 +500,7 @@ impl Join {
         if self.batch.is_empty() {
             return Ok(());
         }
-        self.size = self.size.saturating_mul(GROWTH);
+        self.size = usize::MAX;
         self.batches += 1;
         self.outer_rows += self.batch.len() as i64;
         self.match_all(queries, dims, vectors, odd)

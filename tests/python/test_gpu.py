@@ -129,7 +129,7 @@ def test_the_check_for_real_gpus_passes(server, folder):
             text=True,
         )
         assert checked.returncode == 0, checked.stderr
-        assert checked.stderr.count(": same rows; GPU ") == 5, checked.stderr
+        assert checked.stderr.count(": same rows; GPU ") == 6, checked.stderr
         connection.execute("DROP DATABASE gpu_check")
 
 
