@@ -99,7 +99,7 @@ impl Knn {
         let nearest = &mut self.nearest;
         job.run(|workers, budget, _| {
             let kernels = kernels();
-            let mut row_norms = Vec::new();
+            let (mut row_norms, mut row_lengths) = (Vec::new(), Vec::new());
             if metric == Metric::Cosine {
                 row_norms = budget.try_vec_filled(rows.len() / dims, 0.0f32)?;
                 let complete = workers.for_each_chunk_mut(&mut row_norms, 256, |chunk, norms| {
@@ -109,6 +109,10 @@ impl Knn {
                     }
                 });
                 unless_cancelled(complete)?;
+                row_lengths = budget.try_vec_filled(row_norms.len(), 0.0f32)?;
+                for (length, norm) in row_lengths.iter_mut().zip(&row_norms) {
+                    *length = norm.sqrt();
+                }
             }
             let failed = AtomicBool::new(false);
             let complete = workers.for_each_chunk_mut(nearest, QUERIES_A_BLOCK, |chunk, heaps| {
@@ -121,6 +125,7 @@ impl Knn {
                     first,
                     rows,
                     row_norms: &row_norms,
+                    row_lengths: &row_lengths,
                 };
                 let start = chunk * QUERIES_A_BLOCK;
                 let query = |at: usize| (queries.row(start + at), norms[start + at]);
@@ -160,6 +165,7 @@ struct Block<'a> {
     first: u64,
     rows: &'a [f32],
     row_norms: &'a [f32],
+    row_lengths: &'a [f32],
 }
 
 impl<'a> Block<'a> {
@@ -171,13 +177,30 @@ impl<'a> Block<'a> {
         let count = self.rows.len() / self.dims;
         let row = |at: usize| -> &'a [f32] { &self.rows[at * self.dims..][..self.dims] };
         let fours = count / 4 * 4;
+        let mut limits = [0.0f32; QUERIES_A_BLOCK];
+        for (number, heap) in heaps.iter().enumerate() {
+            limits[number] = self.limit(heap, query(number).1);
+        }
         for at in (0..fours).step_by(4) {
             let four = [row(at), row(at + 1), row(at + 2), row(at + 3)];
             for (number, heap) in heaps.iter_mut().enumerate() {
                 let (query, norm) = query(number);
-                let distances = self.four(query, norm, four, at);
-                for (offset, distance) in distances.into_iter().enumerate() {
-                    self.offer(heap, distance, at + offset)?;
+                if self.metric == Metric::L1 {
+                    for (offset, row) in four.into_iter().enumerate() {
+                        let distance = exact::distance(self.metric, query, row);
+                        self.offer(heap, distance.unwrap_or(f64::NAN), at + offset)?;
+                    }
+                    continue;
+                }
+                let sums = self.sums(query, four);
+                for (offset, sum) in sums.into_iter().enumerate() {
+                    if self.is_beyond(sum, limits[number], at + offset) {
+                        continue;
+                    }
+                    let distance = self.distance(sum, norm, at + offset);
+                    if self.offer(heap, distance, at + offset)? {
+                        limits[number] = self.limit(heap, norm);
+                    }
                 }
             }
         }
@@ -190,41 +213,65 @@ impl<'a> Block<'a> {
         Ok(())
     }
 
-    /// The operator's distances of four rows.
+    /// What the distances of four rows are computed from; not for L1.
     #[inline(always)]
-    fn four(&self, query: &[f32], norm: f32, four: [&[f32]; 4], at: usize) -> [f64; 4] {
+    fn sums(&self, query: &[f32], four: [&[f32]; 4]) -> [f32; 4] {
         match self.metric {
-            Metric::L2 => {
-                let squared = (self.kernels.f32_l2_squared_x4)(query, four);
-                squared.map(|squared| exact::wide(squared).sqrt())
-            }
-            Metric::InnerProduct => {
-                let dots = (self.kernels.f32_dot_x4)(query, four);
-                dots.map(|dot| exact::wide(-dot))
-            }
-            Metric::Cosine => {
-                let dots = (self.kernels.f32_dot_x4)(query, four);
-                std::array::from_fn(|offset| {
-                    exact::cosine_from_sums(&CosineSums {
-                        dot: dots[offset],
-                        norm_a: norm,
-                        norm_b: self.row_norms[at + offset],
-                    })
-                })
-            }
-            metric => four.map(|row| exact::distance(metric, query, row).unwrap_or(f64::NAN)),
+            Metric::L2 => (self.kernels.f32_l2_squared_x4)(query, four),
+            _ => (self.kernels.f32_dot_x4)(query, four),
         }
     }
 
+    /// The operator's distance of row `at`, from its sum.
+    #[inline(always)]
+    fn distance(&self, sum: f32, norm: f32, at: usize) -> f64 {
+        match self.metric {
+            Metric::L2 => exact::wide(sum).sqrt(),
+            Metric::InnerProduct => exact::wide(-sum),
+            _ => exact::cosine_from_sums(&CosineSums {
+                dot: sum,
+                norm_a: norm,
+                norm_b: self.row_norms[at],
+            }),
+        }
+    }
+
+    /// What [`Block::is_beyond`] compares with: from it on rows are farther than all that a query has. No
+    /// row is beyond a limit that is no number.
+    fn limit(&self, heap: &BinaryHeap<Neighbour>, norm: f32) -> f32 {
+        let farthest = match heap.peek() {
+            Some(farthest) if heap.len() == self.k => farthest.distance,
+            _ => f64::NAN,
+        };
+        match self.metric {
+            // The sum that it is the root of, to the bit.
+            Metric::L2 => (farthest * farthest) as f32,
+            Metric::InnerProduct => -farthest as f32,
+            // As a product for rows of length 1, less what rounding takes.
+            _ => ((1.0 - farthest - 1e-6) * f64::from(norm).sqrt()) as f32,
+        }
+    }
+
+    /// Whether row `at` is certainly farther than the limit, by its sum alone.
+    #[inline(always)]
+    fn is_beyond(&self, sum: f32, limit: f32, at: usize) -> bool {
+        match self.metric {
+            Metric::L2 => sum > limit,
+            Metric::InnerProduct => sum < limit,
+            _ => sum < limit * self.row_lengths[at],
+        }
+    }
+
+    /// Takes a row if it is nearer than what the query has; whether it was.
     #[inline(always)]
     fn offer(
         &self,
         heap: &mut BinaryHeap<Neighbour>,
         distance: f64,
         at: usize,
-    ) -> Result<(), std::collections::TryReserveError> {
+    ) -> Result<bool, std::collections::TryReserveError> {
         if distance > self.within || (distance.is_nan() && !self.within.is_nan()) {
-            return Ok(());
+            return Ok(false);
         }
         let found = Neighbour {
             distance,
@@ -237,8 +284,10 @@ impl<'a> Block<'a> {
             && found < *farthest
         {
             *farthest = found;
+        } else {
+            return Ok(false);
         }
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -313,6 +362,46 @@ mod tests {
                         assert_eq!(bits(found), bits(expected), "{metric:?} {dims} {threads}");
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_beyond_the_range_of_a_sum_are_in_order_too() {
+        let dims = 8;
+        let spread = |mut all: Vec<f32>| {
+            for (at, vector) in all.chunks_mut(dims).enumerate() {
+                let factor = [1.0, 0.0, 1e-30, 1e30, 3e38, 1e-44, 1e-3][at % 7];
+                vector.iter_mut().for_each(|x| *x *= factor);
+            }
+            all
+        };
+        let (all, asked) = (spread(rows(400, dims, 3)), spread(rows(30, dims, 4)));
+        for metric in [Metric::L2, Metric::InnerProduct, Metric::Cosine, Metric::L1] {
+            let queries = Matrix::try_from_vec(dims, asked.clone()).unwrap();
+            let mut knn = Knn::new(metric, 12, None, queries).unwrap();
+            let (pool, budget) = (Pool::new(1), MemoryBudget::unlimited());
+            let (cancel, progress) = (CancelFlag::new(), Progress::new());
+            let mut job = Job::<()> {
+                pool: &pool,
+                budget: &budget,
+                cancel: &cancel,
+                progress: &progress,
+                poll: &mut || Ok(()),
+            };
+            knn.offer(&mut job, &all).unwrap();
+            for (query, found) in asked.chunks(dims).zip(knn.finish()) {
+                let mut expected: Vec<Neighbour> = (all.chunks(dims).enumerate())
+                    .map(|(row, vector)| Neighbour {
+                        distance: exact::distance(metric, query, vector).unwrap(),
+                        row: row as u64,
+                    })
+                    .collect();
+                expected.sort();
+                let bits = |all: &[Neighbour]| -> Vec<(u64, u64)> {
+                    all.iter().map(|n| (n.distance.to_bits(), n.row)).collect()
+                };
+                assert_eq!(bits(&found), bits(&expected[..12]), "{metric:?}");
             }
         }
     }
