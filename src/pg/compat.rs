@@ -291,3 +291,21 @@ pub unsafe fn mutate_expression(
         return pg_sys::expression_tree_mutator_impl(node, Some(mutator), context);
     }
 }
+
+/// Whether the current user may call a function.
+pub fn may_execute(function: pg_sys::Oid) -> bool {
+    let wanted = pg_sys::ACL_EXECUTE as pg_sys::AclMode;
+    // SAFETY: looked up by OID.
+    let result = unsafe {
+        #[cfg(feature = "pg15")]
+        {
+            pg_sys::pg_proc_aclcheck(function, pg_sys::GetUserId(), wanted)
+        }
+        #[cfg(not(feature = "pg15"))]
+        {
+            let class = pg_sys::ProcedureRelationId;
+            pg_sys::object_aclcheck(class, function, pg_sys::GetUserId(), wanted)
+        }
+    };
+    result == pg_sys::AclResult::ACLCHECK_OK
+}

@@ -216,6 +216,8 @@ struct Join {
     /// Whether there are no more outer rows.
     ended: bool,
     batch: Vec<OuterRow>,
+    /// Inner rows for whoever asks for anything.
+    any: Vec<Tuple>,
     /// The outer row whose turn it is, and which of its inner rows.
     at: (usize, usize),
     /// Outer rows that the next batch has at most.
@@ -231,8 +233,29 @@ pub struct Tuple(pg_sys::MinimalTuple);
 
 struct OuterRow {
     tuple: Tuple,
-    /// Its inner rows with their distances.
-    inner: Vec<(Tuple, Option<f64>)>,
+    query: Asked,
+    inner: Inner,
+}
+
+/// What an outer row asks.
+#[derive(Clone, Copy)]
+enum Asked {
+    /// One of the queries, by number.
+    Query(usize),
+    /// NULL: any rows will do.
+    Anything,
+    /// A vector of so many dimensions, which others have not.
+    Odd(usize),
+}
+
+/// The inner rows of an outer one.
+enum Inner {
+    /// These, with their distances.
+    Found(Vec<(Tuple, Option<f64>)>),
+    /// Those that do for all that ask for anything.
+    Any,
+    /// Vectors of so many dimensions, which cannot be compared: an error when it is the row's turn.
+    Incomparable(usize, usize),
 }
 
 unsafe extern "C-unwind" fn create(plan: *mut pg_sys::CustomScan) -> *mut pg_sys::Node {
@@ -284,6 +307,7 @@ unsafe extern "C-unwind" fn begin(
                 started: false,
                 ended: false,
                 batch: Vec::new(),
+                any: Vec::new(),
                 at: (0, 0),
                 size: FIRST_BATCH,
                 batches: 0,
@@ -377,8 +401,17 @@ impl Join {
             while let Some(row) = self.batch.get(self.at.0) {
                 let at = self.at.1;
                 self.at.1 += 1;
-                if let Some(&inner) = row.inner.get(at) {
-                    return Ok(Some((row.tuple, Some(inner))));
+                let inner = match &row.inner {
+                    Inner::Found(found) => found.get(at).copied(),
+                    Inner::Any => self.any.get(at).map(|&tuple| (tuple, None)),
+                    Inner::Incomparable(a, b) => {
+                        let name = if self.plan.half { "halfvec" } else { "vector" };
+                        let what = format!("different {name} dimensions {a} and {b}");
+                        return Err(value_error(Code::DataException, what, None));
+                    }
+                };
+                if inner.is_some() {
+                    return Ok(Some((row.tuple, inner)));
                 }
                 self.at = (self.at.0 + 1, 0);
                 if at == 0 && self.plan.left {
@@ -457,9 +490,7 @@ impl Join {
         let budget = MemoryBudget::new(settings::work_mem());
         let wanted = self.plan.wanted();
         let (mut dims, mut vectors) = (0, Vec::new());
-        // Which query each outer row has; those of other dimensions than the first are errors as soon as
-        // there is a vector to compare with.
-        let (mut queries, mut count, mut odd) = (Vec::new(), 0, None);
+        let mut count = 0;
         let (mut scratch, mut bytes) = (Scratch::new(), 0);
         while self.batch.len() < self.size
             && count < searcher().most(&wanted, dims, &budget)
@@ -475,14 +506,8 @@ impl Join {
                 let query = (!*(*slot).tts_isnull.add(at)).then(|| *(*slot).tts_values.add(at));
                 (Tuple(exec::copy(slot, self.memory)), query)
             };
-            bytes += tuple.bytes();
-            self.batch.try_reserve(1).map_err(no_memory)?;
-            self.batch.push(OuterRow {
-                tuple,
-                inner: Vec::new(),
-            });
-            queries.try_reserve(1).map_err(no_memory)?;
-            queries.push(None);
+            bytes += tuple.bytes() + size_of::<OuterRow>();
+            let mut asked = Asked::Anything;
             if let Some(query) = query {
                 let half = self.plan.half;
                 let others = scratch.run(|| {
@@ -490,12 +515,20 @@ impl Join {
                     let payload = unsafe { payload(query) };
                     searcher().add(half, payload, &mut dims, &mut vectors)
                 })?;
-                if others.is_none() {
-                    queries[self.batch.len() - 1] = Some(count);
-                    count += 1;
-                }
-                odd = odd.or(others);
+                asked = match others {
+                    Some(others) => Asked::Odd(others),
+                    None => {
+                        count += 1;
+                        Asked::Query(count - 1)
+                    }
+                };
             }
+            self.batch.try_reserve(1).map_err(no_memory)?;
+            self.batch.push(OuterRow {
+                tuple,
+                query: asked,
+                inner: Inner::Any,
+            });
         }
         if self.batch.is_empty() {
             return Ok(());
@@ -503,20 +536,14 @@ impl Join {
         self.size = usize::MAX;
         self.batches += 1;
         self.outer_rows += self.batch.len() as i64;
-        self.match_all(queries, dims, vectors, odd)
+        self.match_all(dims, vectors)
     }
 
     /// Finds the inner rows of a batch.
-    fn match_all(
-        &mut self,
-        queries: Vec<Option<usize>>,
-        dims: usize,
-        vectors: Vec<f32>,
-        odd: Option<usize>,
-    ) -> Result<(), ValueError> {
+    fn match_all(&mut self, dims: usize, vectors: Vec<f32>) -> Result<(), ValueError> {
         let others = Others {
             k: self.plan.k as usize,
-            firsts: queries.iter().any(Option::is_none),
+            firsts: (self.batch.iter()).any(|row| matches!(row.query, Asked::Anything)),
             first: Vec::new(),
             without: Vec::new(),
             vectors: 0,
@@ -565,33 +592,29 @@ impl Join {
             searcher().search(queries, expected, &mut open)?
         };
         let others = others.borrow();
-        if let Some(odd) = odd
-            && others.vectors > 0
-        {
-            let name = if self.plan.half { "halfvec" } else { "vector" };
-            let what = format!("different {name} dimensions {dims} and {odd}");
-            return Err(value_error(Code::DataException, what, None));
-        }
-        for (row, query) in self.batch.iter_mut().zip(queries) {
-            let Some(query) = query else {
-                row.inner
-                    .try_reserve_exact(others.first.len())
-                    .map_err(no_memory)?;
-                row.inner
-                    .extend(others.first.iter().map(|&tuple| (tuple, None)));
-                continue;
+        self.any = others.first.clone();
+        for row in &mut self.batch {
+            let neighbours: &[Neighbour] = match row.query {
+                Asked::Query(query) => &found.neighbours[query],
+                Asked::Anything => continue,
+                Asked::Odd(odd) if others.vectors > 0 => {
+                    row.inner = Inner::Incomparable(dims, odd);
+                    continue;
+                }
+                Asked::Odd(_) => &[],
             };
-            let neighbours = &found.neighbours[query];
             let more = others.k - neighbours.len().min(others.k);
             let count = neighbours.len() + more.min(others.without.len());
-            row.inner.try_reserve_exact(count).map_err(no_memory)?;
+            let mut inner = Vec::new();
+            inner.try_reserve_exact(count).map_err(no_memory)?;
             for neighbour in neighbours {
                 let tuple = found.rows.get(&neighbour.row);
                 let tuple = *tuple.expect("rows found are kept");
-                row.inner.push((tuple, Some(neighbour.distance)));
+                inner.push((tuple, Some(neighbour.distance)));
             }
             let without = others.without.iter().take(more);
-            row.inner.extend(without.map(|&tuple| (tuple, None)));
+            inner.extend(without.map(|&tuple| (tuple, None)));
+            row.inner = Inner::Found(inner);
         }
         Ok(())
     }

@@ -59,6 +59,14 @@ unsafe extern "C-unwind" {
         attribute: std::ffi::c_int,
         is_null: *mut bool,
     ) -> pg_sys::Datum;
+    // For hooks, from frames that own nothing: their errors pass by with all their fields.
+    pub fn standard_planner(
+        parse: *mut pg_sys::Query,
+        text: *const std::ffi::c_char,
+        options: std::ffi::c_int,
+        parameters: pg_sys::ParamListInfo,
+    ) -> *mut pg_sys::PlannedStmt;
+    pub fn standard_ExecutorStart(query: *mut pg_sys::QueryDesc, flags: std::ffi::c_int);
     pub fn MarkBufferDirty(buffer: pg_sys::Buffer);
     // For DirectFunctionCall: an error must jump past its C frame, which a panic can't.
     pub fn numeric_float4(fcinfo: pg_sys::FunctionCallInfo) -> pg_sys::Datum;

@@ -14,6 +14,7 @@ use pgnear_ann::Hit;
 use pgnear_values::{Code, ValueError};
 use pgrx::pg_sys;
 
+use super::compat::may_execute;
 use super::fmgr::{Call, Return};
 use super::index::value_error;
 use super::memory::leak_into_current_context;
@@ -51,7 +52,8 @@ pub(super) fn forget() {
 }
 
 /// An expression for the distance of a row of table `table` of the plan, in place of `distance`; `None` where
-/// the function is not there, as under an older version of the SQL scripts.
+/// the function is not there, as under an older version of the SQL scripts, or where the user may not call
+/// one of both.
 ///
 /// # Safety
 /// A valid expression of two arguments.
@@ -78,7 +80,7 @@ pub(super) unsafe fn call(
             pg_sys::ANYOID,
         ];
         let known = pg_sys::LookupFuncName(name, types.len() as i32, types.as_ptr(), true);
-        if known == pg_sys::InvalidOid {
+        if known == pg_sys::InvalidOid || !may_execute(known) || !may_execute(function) {
             return None;
         }
         let oid = |of: pg_sys::Oid, kind: pg_sys::Oid| {
@@ -180,10 +182,11 @@ unsafe fn own<'a>(call: Call<'a>) -> Result<&'a mut Own, ValueError> {
     // SAFETY: PostgreSQL calls with its own record of this function, whose memory outlives the plan's calls.
     unsafe {
         let record = (*call.fcinfo()).flinfo;
-        if !(*record).fn_extra.is_null() {
-            return Ok(&mut *(*record).fn_extra.cast());
-        }
         let function = pg_sys::Oid::from(call.datum(2).value() as u32);
+        let own: *mut Own = (*record).fn_extra.cast();
+        if !own.is_null() && (*own).function.fn_oid == function {
+            return Ok(&mut *own);
+        }
         let (mut types, mut count) = (std::ptr::null_mut(), 0);
         let known = pg_sys::SearchSysCacheExists(
             pg_sys::SysCacheIdentifier::PROCOID as i32,
@@ -206,10 +209,13 @@ unsafe fn own<'a>(call: Call<'a>) -> Result<&'a mut Own, ValueError> {
             ));
         }
         let before = pg_sys::MemoryContextSwitchTo((*record).fn_mcxt);
-        let own = leak_into_current_context(Own {
-            function: pg_sys::FmgrInfo::default(),
-            seen: None,
-        });
+        let own = match own.is_null() {
+            true => leak_into_current_context(Own {
+                function: pg_sys::FmgrInfo::default(),
+                seen: None,
+            }),
+            false => own,
+        };
         pg_sys::fmgr_info(function, &raw mut (*own).function);
         pg_sys::MemoryContextSwitchTo(before);
         (*record).fn_extra = own.cast();

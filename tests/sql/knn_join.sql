@@ -53,6 +53,12 @@ SELECT same($$SELECT q.id, n.near * 2, n.id FROM asked q CROSS JOIN LATERAL (SEL
 SELECT same($$SELECT q.id, n.* FROM asked q LEFT JOIN LATERAL (SELECT i.id, q.v, 1 - (i.v <=> q.v) AS near FROM item i WHERE i.grp + 0 > 100 ORDER BY i.v <=> q.v LIMIT 3) n ON true$$);
 SELECT same($$SELECT q.id, n.* FROM asked q CROSS JOIN LATERAL (SELECT i.id + q.id AS both FROM item i ORDER BY i.v <=> q.v LIMIT 3) n$$);
 SELECT same($$SELECT q.id, n.* FROM asked q CROSS JOIN LATERAL (SELECT i.id, i.v <#> q.v AS other FROM item i ORDER BY i.v <=> q.v LIMIT 3) n$$);
+-- A sub-select around the limit: plain, computed, under a left join, with chance, with a sub-select of its own.
+SELECT same($$SELECT q.id, n.* FROM asked q CROSS JOIN LATERAL (SELECT s.id, s.id * 2 AS twice, q.grp AS g FROM (SELECT i.id FROM item i ORDER BY i.v <-> q.v LIMIT 3) s WHERE s.id > 100 OFFSET 0) n$$);
+SELECT same($$SELECT q.id, n.* FROM asked q LEFT JOIN LATERAL (SELECT s.id, coalesce(s.id, 0) AS c, 7 AS seven, q.grp AS g FROM (SELECT i.id FROM item i WHERE i.grp + 0 > 100 ORDER BY i.v <-> q.v LIMIT 3) s) n ON true$$);
+SELECT same($$SELECT count(*), bool_and(same) FROM (SELECT n.r = n.r AS same FROM asked q CROSS JOIN LATERAL (SELECT s.id, random() AS r FROM (SELECT i.id FROM item i ORDER BY i.v <-> q.v LIMIT 4) s) n) x$$);
+SELECT same($$SELECT q.id, n.* FROM asked q CROSS JOIN LATERAL (SELECT s.id, (SELECT count(*) FROM item o WHERE o.grp = q.grp AND o.id < s.id) AS c FROM (SELECT i.id FROM item i ORDER BY i.v <-> q.v LIMIT 4) s OFFSET 0) n$$);
+SELECT same($$SELECT q.id, n.* FROM asked q CROSS JOIN LATERAL (SELECT s.id FROM (SELECT i.id FROM item i ORDER BY i.v <-> q.v LIMIT 4) s WHERE s.id NOT IN (SELECT o.id FROM item o WHERE o.grp = q.grp) OFFSET 0) n$$);
 -- Conditions on inner rows, by a filter and by an index; on outer rows; on the distance.
 SELECT same($$SELECT q.id, n.* FROM asked q CROSS JOIN LATERAL (SELECT i.id FROM item i WHERE i.grp = 3 ORDER BY i.v <-> q.v LIMIT 4) n$$);
 CREATE INDEX item_grp ON item (grp);
@@ -113,6 +119,8 @@ INSERT INTO mixed SELECT i, ARRAY[i, i, 1] FROM generate_series(1, 100) i;
 SELECT same($$SELECT q.id, n.* FROM mixed q CROSS JOIN LATERAL (SELECT i.id, i.v <-> q.v AS d FROM item i ORDER BY d LIMIT 2) n$$);
 INSERT INTO mixed VALUES (101, '[1,2]');
 SELECT count(*) FROM mixed q CROSS JOIN LATERAL (SELECT i.id, i.v <-> q.v AS d FROM item i ORDER BY d LIMIT 2) n;
+-- (Not before it is that row's turn.)
+SELECT count(*) FROM (SELECT q.id FROM mixed q CROSS JOIN LATERAL (SELECT i.id, i.v <-> q.v AS d FROM item i ORDER BY d LIMIT 2) n LIMIT 150) x;
 SELECT count(*) FROM mixed q CROSS JOIN LATERAL (SELECT i.id, i.v <-> q.v AS d FROM item i WHERE i.grp + 0 > 100 ORDER BY d LIMIT 2) n;
 SELECT count(*) FROM asked q CROSS JOIN LATERAL (SELECT i.id, i.v <-> q.v AS d FROM mixed i ORDER BY d LIMIT 2) n;
 

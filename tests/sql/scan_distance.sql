@@ -147,6 +147,32 @@ SELECT pgnear_scan_distance('item_v', '(0,1)', 'l2_distance(vector,vector)', NUL
 SELECT pgnear_scan_distance('item_v', '(0,1)', 'l2_distance(vector,vector)', 7, 8);
 SELECT pgnear_scan_distance('item_v', '(0,1)', 'float8mul(float8,float8)', 7::float8, 8::float8);
 SELECT pgnear_scan_distance('item_v', '(0,1)', 0, '[1,2,3]'::vector, '[1,2,5]'::vector);
+-- Whoever may not call it gets distances all the same.
+CREATE ROLE distance_reader;
+GRANT SELECT ON item TO distance_reader;
+REVOKE EXECUTE ON FUNCTION pgnear_scan_distance FROM PUBLIC;
+SET ROLE distance_reader;
+SELECT outputs($$SELECT id, v <-> '[3,4,5]' AS d FROM item ORDER BY d LIMIT 3$$);
+SELECT differences($$SELECT id, v <-> '[3,4,5]' AS d FROM item ORDER BY d LIMIT 3$$);
+RESET ROLE;
+GRANT EXECUTE ON FUNCTION pgnear_scan_distance TO PUBLIC;
+REVOKE ALL ON item FROM distance_reader;
+DROP ROLE distance_reader;
+-- An error while a statement is planned keeps what it says of itself.
+CREATE FUNCTION refuses() RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    RAISE 'no' USING CONSTRAINT = 'a constraint';
+END $$;
+DO $$
+DECLARE
+    about text;
+    context text;
+BEGIN
+    EXECUTE 'SELECT id FROM item WHERE grp = refuses() ORDER BY v <-> ''[3,4,5]'' LIMIT 3';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS about = CONSTRAINT_NAME, context = PG_EXCEPTION_CONTEXT;
+    RAISE NOTICE '%, %', about, split_part(context, E'\n', 1);
+END $$;
 
 -- By a cursor, in an INSERT, and by a plan that is kept.
 BEGIN;

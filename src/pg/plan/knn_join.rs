@@ -15,7 +15,7 @@ use std::ffi::{CStr, c_void};
 use pgrx::pg_sys::{self, NodeTag};
 
 use super::nodes;
-use crate::pg::compat::{mutate_expression, walk_expression};
+use crate::pg::compat::{may_execute, mutate_expression, walk_expression};
 use crate::pg::knn_join::{self, Plan};
 use crate::pg::scan_distance::own_symbol;
 use crate::pg::settings;
@@ -79,6 +79,20 @@ pub(super) unsafe fn replacement(nest: *mut pg_sys::NestLoop) -> Option<*mut pg_
         if varies(child.targetlist) || conditions.iter().any(|&list| varies(list) || depends(list))
         {
             return None;
+        }
+        // Columns of the sub-select are computed above the join, once for each place that names them.
+        if let Some(scan) = inner.subquery {
+            let scan = &*scan;
+            let (columns, filter) = (scan.scan.plan.targetlist, scan.scan.plan.qual);
+            let mut entries = nodes::<pg_sys::TargetEntry>(columns);
+            let is_plain = |entry: *mut pg_sys::TargetEntry| {
+                let var: *mut pg_sys::Var = (*entry).expr.cast();
+                (*var).xpr.type_ == NodeTag::T_Var && (*var).varno as u32 == scan.scan.scanrelid
+            };
+            // (An outer row without an inner one has NULL there.)
+            if varies(columns) || varies(filter) || (left && !entries.all(is_plain)) {
+                return None;
+            }
         }
         for below in [child.lefttree, child.righttree] {
             let names = |parameter: *mut pg_sys::NestLoopParam| {
@@ -210,6 +224,9 @@ impl Distance {
                 return None;
             };
             let (metric, half) = metric_of((*whole).opfuncid)?;
+            if !may_execute((*whole).opfuncid) {
+                return None;
+            }
             let of = |node| loop_parameter(node, parameters);
             let (row_at, parameter) = match (of(a), of(b)) {
                 (None, Some(parameter)) => (0, parameter),

@@ -12,6 +12,8 @@ use std::sync::OnceLock;
 
 use pgrx::pg_sys::{self, NodeTag};
 
+use super::raw;
+
 /// The hooks that were there before these.
 static PLANNER_BEFORE: OnceLock<pg_sys::planner_hook_type> = OnceLock::new();
 static START_BEFORE: OnceLock<pg_sys::ExecutorStart_hook_type> = OnceLock::new();
@@ -41,28 +43,26 @@ unsafe extern "C-unwind" fn planner(
     options: c_int,
     parameters: pg_sys::ParamListInfo,
 ) -> *mut pg_sys::PlannedStmt {
-    // SAFETY: PostgreSQL calls its hook with what the hook before, or its own planner, takes. What that
-    // returns is a plan that is nobody else's yet.
+    // SAFETY: PostgreSQL calls its hook with what the hook before, or its own planner, takes; an error of
+    // those jumps over this frame, which owns nothing. What they return is a plan that is nobody else's yet.
     unsafe {
-        pg_sys::panic::pgrx_extern_c_guard(|| {
-            PASSED.set(true);
-            let plan = match PLANNER_BEFORE.get() {
-                Some(Some(before)) => before(parse, text, options, parameters),
-                _ => pg_sys::standard_planner(parse, text, options, parameters),
-            };
-            change(plan);
-            plan
-        })
+        PASSED.set(true);
+        let plan = match PLANNER_BEFORE.get() {
+            Some(Some(before)) => before(parse, text, options, parameters),
+            _ => raw::standard_planner(parse, text, options, parameters),
+        };
+        pg_sys::panic::pgrx_extern_c_guard(|| change(plan));
+        plan
     }
 }
 
 unsafe extern "C-unwind" fn start(query: *mut pg_sys::QueryDesc, flags: c_int) {
-    // SAFETY: PostgreSQL calls its hook with what the hook before, or its own function, takes. A plan that
-    // may be somebody else's too is copied to where the query's own description is.
+    // SAFETY: as for `planner`. A plan that may be somebody else's too is copied to where the query's own
+    // description is.
     unsafe {
-        pg_sys::panic::pgrx_extern_c_guard(|| {
-            // A parallel worker has a part of a plan, which its leader's planning has passed here.
-            if pg_sys::ParallelWorkerNumber < 0 && !PASSED.replace(true) {
+        // A parallel worker has a part of a plan, which its leader's planning has passed here.
+        if pg_sys::ParallelWorkerNumber < 0 && !PASSED.replace(true) {
+            pg_sys::panic::pgrx_extern_c_guard(|| {
                 let context = pg_sys::GetMemoryChunkContext(query.cast());
                 let before = pg_sys::MemoryContextSwitchTo(context);
                 let plan: *mut pg_sys::PlannedStmt =
@@ -70,12 +70,12 @@ unsafe extern "C-unwind" fn start(query: *mut pg_sys::QueryDesc, flags: c_int) {
                 change(plan);
                 (*query).plannedstmt = plan;
                 pg_sys::MemoryContextSwitchTo(before);
-            }
-            match START_BEFORE.get() {
-                Some(Some(before)) => before(query, flags),
-                _ => pg_sys::standard_ExecutorStart(query, flags),
-            }
-        });
+            });
+        }
+        match START_BEFORE.get() {
+            Some(Some(before)) => before(query, flags),
+            _ => raw::standard_ExecutorStart(query, flags),
+        }
     }
 }
 
