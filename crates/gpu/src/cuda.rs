@@ -294,21 +294,20 @@ impl Cuda {
 fn load(capability: u32) -> Result<sys::CUmodule, DriverError> {
     let runs = |of: u32| of / 10 == capability / 10 && of <= capability;
     let machine_code = MACHINE_CODE.iter().find(|(of, _)| runs(*of));
-    for image in machine_code
-        .map(|(_, code)| *code)
-        .into_iter()
-        .chain([KERNELS.as_bytes()])
+    if let Some((_, code)) = machine_code
+        && let Ok(module) = load_image(code)
     {
-        // Text ends with a zero byte; headers of machine code are read as words.
-        let mut words = vec![0u64; image.len() / 8 + 1];
-        bytemuck::cast_slice_mut(&mut words)[..image.len()].copy_from_slice(image);
-        // SAFETY: an image that stays for the call.
-        match unsafe { result::module::load_data(words.as_ptr().cast()) } {
-            Err(_) if image != KERNELS.as_bytes() => {}
-            loaded => return loaded,
-        }
+        return Ok(module);
     }
-    unreachable!("the last image is returned")
+    load_image(KERNELS.as_bytes())
+}
+
+fn load_image(image: &[u8]) -> Result<sys::CUmodule, DriverError> {
+    // Text ends with a zero byte; headers of machine code are read as words.
+    let mut words = vec![0u64; image.len() / 8 + 1];
+    bytemuck::cast_slice_mut(&mut words)[..image.len()].copy_from_slice(image);
+    // SAFETY: an image that stays for the call.
+    unsafe { result::module::load_data(words.as_ptr().cast()) }
 }
 
 /// Bytes of a buffer: the driver gives out none of no bytes.
