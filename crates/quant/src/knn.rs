@@ -176,7 +176,11 @@ impl<'a> Block<'a> {
     ) -> Result<(), std::collections::TryReserveError> {
         let count = self.rows.len() / self.dims;
         let row = |at: usize| -> &'a [f32] { &self.rows[at * self.dims..][..self.dims] };
-        let fours = count / 4 * 4;
+        // Taxicab distances have no sum to tell what is far: they are measured one by one.
+        let fours = match self.metric {
+            Metric::L1 => 0,
+            _ => count / 4 * 4,
+        };
         let mut limits = [0.0f32; QUERIES_A_BLOCK];
         for (number, heap) in heaps.iter().enumerate() {
             limits[number] = self.limit(heap, query(number).1);
@@ -185,13 +189,6 @@ impl<'a> Block<'a> {
             let four = [row(at), row(at + 1), row(at + 2), row(at + 3)];
             for (number, heap) in heaps.iter_mut().enumerate() {
                 let (query, norm) = query(number);
-                if self.metric == Metric::L1 {
-                    for (offset, row) in four.into_iter().enumerate() {
-                        let distance = exact::distance(self.metric, query, row);
-                        self.offer(heap, distance.unwrap_or(f64::NAN), at + offset)?;
-                    }
-                    continue;
-                }
                 let sums = self.sums(query, four);
                 for (offset, sum) in sums.into_iter().enumerate() {
                     if self.is_beyond(sum, limits[number], at + offset) {
@@ -317,7 +314,26 @@ mod tests {
         threads: usize,
         batch: usize,
     ) -> Vec<Vec<Neighbour>> {
-        let queries = Matrix::try_from_vec(dims, rows(37, dims, 1)).unwrap();
+        let (all, queries) = (rows(203, dims, 2), rows(37, dims, 1));
+        find_among(
+            metric,
+            (k, within),
+            dims,
+            threads,
+            queries,
+            all.chunks(batch * dims),
+        )
+    }
+
+    fn find_among<'a>(
+        metric: Metric,
+        (k, within): (usize, Option<f64>),
+        dims: usize,
+        threads: usize,
+        queries: Vec<f32>,
+        batches: impl Iterator<Item = &'a [f32]>,
+    ) -> Vec<Vec<Neighbour>> {
+        let queries = Matrix::try_from_vec(dims, queries).unwrap();
         let mut knn = Knn::new(metric, k, within, queries).unwrap();
         let (pool, budget) = (Pool::new(threads), MemoryBudget::unlimited());
         let (cancel, progress) = (CancelFlag::new(), Progress::new());
@@ -328,10 +344,38 @@ mod tests {
             progress: &progress,
             poll: &mut || Ok(()),
         };
-        for part in rows(203, dims, 2).chunks(batch * dims) {
+        for part in batches {
             knn.offer(&mut job, part).unwrap();
         }
         knn.finish().collect()
+    }
+
+    /// The nearest `k` of each query by the operator, to the bit.
+    fn by_operator(
+        metric: Metric,
+        k: usize,
+        dims: usize,
+        queries: &[f32],
+        all: &[f32],
+    ) -> Vec<Vec<(u64, u64)>> {
+        let measured = |query: &[f32]| {
+            let mut found: Vec<Neighbour> = (all.chunks(dims).enumerate())
+                .map(|(row, vector)| Neighbour {
+                    distance: exact::distance(metric, query, vector).unwrap(),
+                    row: row as u64,
+                })
+                .collect();
+            found.sort();
+            found.truncate(k);
+            found
+        };
+        bits(&queries.chunks(dims).map(measured).collect::<Vec<_>>())
+    }
+
+    fn bits(found: &[Vec<Neighbour>]) -> Vec<Vec<(u64, u64)>> {
+        let bits =
+            |one: &Vec<Neighbour>| one.iter().map(|n| (n.distance.to_bits(), n.row)).collect();
+        found.iter().map(bits).collect()
     }
 
     #[test]
@@ -339,28 +383,10 @@ mod tests {
         for metric in [Metric::L2, Metric::InnerProduct, Metric::Cosine, Metric::L1] {
             for dims in [1, 3, 16, 100] {
                 let (all, queries) = (rows(203, dims, 2), rows(37, dims, 1));
-                let expected: Vec<Vec<Neighbour>> = queries
-                    .chunks(dims)
-                    .map(|query| {
-                        let mut found: Vec<Neighbour> = (all.chunks(dims).enumerate())
-                            .map(|(row, vector)| Neighbour {
-                                distance: exact::distance(metric, query, vector).unwrap(),
-                                row: row as u64,
-                            })
-                            .collect();
-                        found.sort();
-                        found.truncate(9);
-                        found
-                    })
-                    .collect();
+                let expected = by_operator(metric, 9, dims, &queries, &all);
                 for (threads, batch) in [(1, 203), (3, 203), (2, 7), (1, 1)] {
                     let found = find(metric, 9, None, dims, threads, batch);
-                    for (found, expected) in found.iter().zip(&expected) {
-                        let bits = |all: &[Neighbour]| -> Vec<(u64, u64)> {
-                            all.iter().map(|n| (n.distance.to_bits(), n.row)).collect()
-                        };
-                        assert_eq!(bits(found), bits(expected), "{metric:?} {dims} {threads}");
-                    }
+                    assert_eq!(bits(&found), expected, "{metric:?} {dims} {threads}");
                 }
             }
         }
@@ -378,31 +404,10 @@ mod tests {
         };
         let (all, asked) = (spread(rows(400, dims, 3)), spread(rows(30, dims, 4)));
         for metric in [Metric::L2, Metric::InnerProduct, Metric::Cosine, Metric::L1] {
-            let queries = Matrix::try_from_vec(dims, asked.clone()).unwrap();
-            let mut knn = Knn::new(metric, 12, None, queries).unwrap();
-            let (pool, budget) = (Pool::new(1), MemoryBudget::unlimited());
-            let (cancel, progress) = (CancelFlag::new(), Progress::new());
-            let mut job = Job::<()> {
-                pool: &pool,
-                budget: &budget,
-                cancel: &cancel,
-                progress: &progress,
-                poll: &mut || Ok(()),
-            };
-            knn.offer(&mut job, &all).unwrap();
-            for (query, found) in asked.chunks(dims).zip(knn.finish()) {
-                let mut expected: Vec<Neighbour> = (all.chunks(dims).enumerate())
-                    .map(|(row, vector)| Neighbour {
-                        distance: exact::distance(metric, query, vector).unwrap(),
-                        row: row as u64,
-                    })
-                    .collect();
-                expected.sort();
-                let bits = |all: &[Neighbour]| -> Vec<(u64, u64)> {
-                    all.iter().map(|n| (n.distance.to_bits(), n.row)).collect()
-                };
-                assert_eq!(bits(&found), bits(&expected[..12]), "{metric:?}");
-            }
+            let expected = by_operator(metric, 12, dims, &asked, &all);
+            let batches = std::iter::once(all.as_slice());
+            let found = find_among(metric, (12, None), dims, 1, asked.clone(), batches);
+            assert_eq!(bits(&found), expected, "{metric:?}");
         }
     }
 
