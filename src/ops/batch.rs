@@ -1,18 +1,14 @@
 //! Exact search of many queries in one pass over rows, on all cores or a GPU.
 
-use std::collections::{HashMap, TryReserveError, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
-use half::f16;
-use pgnear_device::{
-    CancelFlag, Device, DeviceError, MemoryBudget, Neighbour, Pool, Progress, Wanted,
-};
-use pgnear_kernels::kernels;
+use pgnear_device::{CancelFlag, Device, DeviceError, MemoryBudget, Pool, Progress, Wanted};
 use pgnear_quant::{Cpu, Job, Knn};
-use pgnear_values::{Code, ValueError, error, halfvec, vector};
+use pgnear_values::ValueError;
 
 use crate::pg::gpu::{self, Running};
-use crate::pg::index::value_error;
-use crate::pg::rows::{Keeper, Rows};
+use crate::pg::memory::no_memory;
+use crate::pg::rows::{Found, Keeper, Rows, Together};
 use crate::pg::settings;
 
 /// Rows read at a time.
@@ -20,89 +16,11 @@ pub const FETCH: usize = 1000;
 /// Bytes of vectors that threads go through at a time.
 const BATCH_BYTES: usize = 4 << 20;
 
-/// The type of the vectors.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    Vector,
-    Halfvec,
-}
-
-impl Kind {
-    /// The kind of a type, by its name.
-    pub fn named(name: &str) -> Option<Kind> {
-        match name {
-            "vector" => Some(Kind::Vector),
-            "halfvec" => Some(Kind::Halfvec),
-            _ => None,
-        }
-    }
-
-    /// Appends a vector of `dims` dimensions, or of as many as the first has.
-    pub fn append(
-        self,
-        payload: &[u8],
-        dims: &mut usize,
-        to: &mut Vec<f32>,
-    ) -> Result<(), ValueError> {
-        let count = self.dims(payload)?;
-        if *dims == 0 {
-            *dims = count;
-        } else if *dims != count {
-            let name = match self {
-                Kind::Vector => "vector",
-                Kind::Halfvec => "halfvec",
-            };
-            return Err(value_error(
-                Code::DataException,
-                format!("different {name} dimensions {dims} and {count}"),
-                None,
-            ));
-        }
-        to.try_reserve(count).map_err(|_| error::out_of_memory())?;
-        match self {
-            Kind::Vector => to.extend_from_slice(vector::view(payload)?),
-            Kind::Halfvec => {
-                let halves: &[f16] = halfvec::view(payload)?;
-                let start = to.len();
-                to.resize(start + count, 0.0);
-                (kernels().f16_to_f32)(halves, &mut to[start..]);
-            }
-        }
-        Ok(())
-    }
-
-    /// The dimensions of a vector.
-    pub fn dims(self, payload: &[u8]) -> Result<usize, ValueError> {
-        Ok(match self {
-            Kind::Vector => vector::view(payload)?.len(),
-            Kind::Halfvec => halfvec::view(payload)?.len(),
-        })
-    }
-}
-
-/// Queries that go through the rows together.
-pub struct Together {
-    pub wanted: Wanted,
-    pub kind: Kind,
-    pub dims: usize,
-    /// One after the other.
-    pub vectors: Vec<f32>,
-}
-
 /// Queries of so many dimensions that may go through the rows together, with what they find.
 pub fn most_queries(wanted: &Wanted, dims: usize, budget: &MemoryBudget) -> usize {
     // A device has a copy of the vectors.
     let bytes = dims * 8 + Knn::bytes_a_query(wanted.k.min(1000));
     (budget.limit_bytes() / bytes).max(FETCH)
-}
-
-/// What some queries found.
-pub struct Found<K: Keeper> {
-    /// Of each query, the nearest first.
-    pub neighbours: Vec<Vec<Neighbour>>,
-    /// What was kept of the rows found, by number, and of some others.
-    pub rows: HashMap<u64, K::Kept>,
-    pub keeper: K,
 }
 
 impl Together {
@@ -251,8 +169,4 @@ impl<K: Keeper> Kept<K> {
         self.large = (2 * self.found.len()).max(self.large);
         Ok(())
     }
-}
-
-pub fn no_memory(_: TryReserveError) -> ValueError {
-    error::out_of_memory()
 }

@@ -5,11 +5,12 @@ use pgnear_kernels::Metric;
 use pgnear_values::{Code, ValueError};
 use pgrx::pg_sys;
 
-use super::batch::{FETCH, Found, Kind, Together, most_queries, no_memory};
+use super::batch::{FETCH, most_queries};
 use crate::pg::fmgr::{Call, Return};
 use crate::pg::index::value_error;
+use crate::pg::memory::no_memory;
 use crate::pg::query::{Cursor, Id, IdKeeper, Matches, Queries, type_name};
-use crate::pg::rows::Keeper;
+use crate::pg::rows::{Found, Keeper, Kind, Together};
 use crate::pg::settings;
 use crate::sql_functions;
 
@@ -34,9 +35,7 @@ fn knn(call: Call<'_>) -> Return {
                 Some("Cast one to the type of the other."),
             ));
         }
-        let expected_rows = rows.expected_rows();
-        rows.close();
-        expected_rows
+        rows.expected_rows()
     };
     let keeper = queries.id_keeper();
     let budget = MemoryBudget::new(settings::work_mem());
@@ -48,7 +47,7 @@ fn knn(call: Call<'_>) -> Return {
         tell(found, &ids, &mut matches);
         ids.into_iter().for_each(|id| keeper.forget(id));
     }
-    queries.close();
+    drop(queries);
     drop(connection);
     matches.finish()
 }

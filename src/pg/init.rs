@@ -7,7 +7,8 @@ use super::{plan, reloptions, settings};
 
 /// Called by PostgreSQL when the library is loaded: by the first use in a session, or by a preload.
 ///
-/// Chooses the kernels, defines settings and index options, and looks at plans from now on; reports a level that was asked for and can't be had.
+/// Chooses the kernels, defines settings and index options, and looks at plans from now on; reports a
+/// level that was asked for and can't be had.
 #[unsafe(no_mangle)]
 #[allow(non_snake_case)]
 pub extern "C-unwind" fn _PG_init() {

@@ -5,20 +5,21 @@
 //! as `work_mem` holds. Rows come as from a nested loop over a sort of the inner rows for each outer row:
 //! nearest first, rows without a vector last. [`super::plan::knn_join`] puts it into plans.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::{CStr, c_int};
+use std::rc::Rc;
 use std::sync::OnceLock;
 
 use pgnear_device::{MemoryBudget, Neighbour, Wanted};
 use pgnear_kernels::Metric;
-use pgnear_values::{Code, ValueError};
+use pgnear_values::ValueError;
 use pgrx::pg_sys;
 
 use super::error::raise;
 use super::exec;
-use super::index::value_error;
-use super::memory::{Scratch, leak_into_current_context};
-use super::rows::{Keeper, Rows, Sink};
+use super::memory::{Scratch, leak_into_current_context, no_memory};
+use super::rows::{Found, Keeper, Kind, Rows, Sink, Together};
 use super::settings;
 use super::value::payload;
 
@@ -27,17 +28,14 @@ const NAME: &CStr = c"KnnJoin";
 const FIRST_BATCH: usize = 64;
 
 /// What a node of a plan says.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// Outer rows without any inner row come with NULLs.
     pub left: bool,
     pub k: i32,
     /// The column of an outer row with the query, from 1.
     pub query: i32,
-    /// As [`METRICS`] numbers them.
-    pub metric: i32,
-    /// Vectors of half precision.
-    pub half: bool,
+    pub metric: Metric,
+    pub kind: Kind,
     pub outer_columns: i32,
     pub inner_columns: i32,
     /// Columns of an inner row whose place in the join is the distance's, from 1; the child has the vector
@@ -45,6 +43,7 @@ pub struct Plan {
     pub distances: Vec<i32>,
 }
 
+/// How a list of numbers names them.
 const METRICS: [Metric; 4] = [Metric::L2, Metric::InnerProduct, Metric::Cosine, Metric::L1];
 
 impl Plan {
@@ -54,8 +53,11 @@ impl Plan {
             self.left.into(),
             self.k,
             self.query,
-            self.metric,
-            self.half.into(),
+            METRICS
+                .iter()
+                .position(|&metric| metric == self.metric)
+                .unwrap_or(0) as i32,
+            (self.kind == Kind::Halfvec).into(),
             self.outer_columns,
             self.inner_columns,
         ];
@@ -77,8 +79,12 @@ impl Plan {
             left: at(0) != 0,
             k: at(1),
             query: at(2),
-            metric: at(3),
-            half: at(4) != 0,
+            metric: METRICS[at(3) as usize],
+            kind: if at(4) != 0 {
+                Kind::Halfvec
+            } else {
+                Kind::Vector
+            },
             outer_columns: at(5),
             inner_columns: at(6),
             distances: (7..length).map(at).collect(),
@@ -87,7 +93,7 @@ impl Plan {
 
     fn wanted(&self) -> Wanted {
         Wanted {
-            metric: METRICS[self.metric as usize],
+            metric: self.metric,
             k: self.k as usize,
             within: None,
         }
@@ -96,19 +102,6 @@ impl Plan {
 
 /// What searches.
 pub trait BatchSearch: Sync {
-    /// Appends a query, of `dims` dimensions or of as many as the first has; or tells how many others it
-    /// has.
-    ///
-    /// # Errors
-    /// A value that is no vector, or no memory.
-    fn add(
-        &self,
-        half: bool,
-        payload: &[u8],
-        dims: &mut usize,
-        vectors: &mut Vec<f32>,
-    ) -> Result<Option<usize>, ValueError>;
-
     /// Queries that may go through the rows together.
     fn most(&self, wanted: &Wanted, dims: usize, budget: &MemoryBudget) -> usize;
 
@@ -118,27 +111,10 @@ pub trait BatchSearch: Sync {
     /// Vectors of other dimensions, no memory, and those of a GPU that must be used.
     fn search(
         &self,
-        queries: Queries,
+        queries: &Together,
         expected_rows: f64,
         open: &mut dyn FnMut() -> InnerRows,
-    ) -> Result<Matches, ValueError>;
-}
-
-/// Queries of one pass.
-pub struct Queries {
-    pub wanted: Wanted,
-    pub half: bool,
-    pub dims: usize,
-    /// One after the other.
-    pub vectors: Vec<f32>,
-}
-
-/// What queries found.
-pub struct Matches {
-    /// Of each query, the nearest first.
-    pub neighbours: Vec<Vec<Neighbour>>,
-    /// The rows, by number.
-    pub rows: HashMap<u64, Tuple>,
+    ) -> Result<Found<TupleKeeper>, ValueError>;
 }
 
 static SEARCH: OnceLock<&'static dyn BatchSearch> = OnceLock::new();
@@ -258,11 +234,10 @@ enum Inner {
     Incomparable(usize, usize),
 }
 
-unsafe extern "C-unwind" fn create(plan: *mut pg_sys::CustomScan) -> *mut pg_sys::Node {
+unsafe extern "C-unwind" fn create(_plan: *mut pg_sys::CustomScan) -> *mut pg_sys::Node {
     // SAFETY: a node of zeros with a tag and functions is a valid one before it begins.
     unsafe {
         pg_sys::panic::pgrx_extern_c_guard(|| {
-            let _ = plan;
             let state: *mut State = pg_sys::palloc0(size_of::<State>()).cast();
             (*state).custom.ss.ps.type_ = pg_sys::NodeTag::T_CustomScanState;
             (*state).custom.methods = &raw const EXEC_METHODS.0;
@@ -404,11 +379,7 @@ impl Join {
                 let inner = match &row.inner {
                     Inner::Found(found) => found.get(at).copied(),
                     Inner::Any => self.any.get(at).map(|&tuple| (tuple, None)),
-                    Inner::Incomparable(a, b) => {
-                        let name = if self.plan.half { "halfvec" } else { "vector" };
-                        let what = format!("different {name} dimensions {a} and {b}");
-                        return Err(value_error(Code::DataException, what, None));
-                    }
+                    Inner::Incomparable(a, b) => return Err(self.plan.kind.different(*a, *b)),
                 };
                 if inner.is_some() {
                     return Ok(Some((row.tuple, inner)));
@@ -488,12 +459,16 @@ impl Join {
             pg_sys::MemoryContextReset(self.memory);
         }
         let budget = MemoryBudget::new(settings::work_mem());
-        let wanted = self.plan.wanted();
-        let (mut dims, mut vectors) = (0, Vec::new());
+        let mut queries = Together {
+            wanted: self.plan.wanted(),
+            kind: self.plan.kind,
+            dims: 0,
+            vectors: Vec::new(),
+        };
         let mut count = 0;
         let (mut scratch, mut bytes) = (Scratch::new(), 0);
         while self.batch.len() < self.size
-            && count < searcher().most(&wanted, dims, &budget)
+            && count < searcher().most(&queries.wanted, queries.dims, &budget)
             && bytes < budget.limit_bytes()
         {
             // SAFETY: the child is one of a node that has begun; its slot lives until it is asked again.
@@ -509,11 +484,9 @@ impl Join {
             bytes += tuple.bytes() + size_of::<OuterRow>();
             let mut asked = Asked::Anything;
             if let Some(query) = query {
-                let half = self.plan.half;
                 let others = scratch.run(|| {
                     // SAFETY: a value of the vector's type.
-                    let payload = unsafe { payload(query) };
-                    searcher().add(half, payload, &mut dims, &mut vectors)
+                    queries.add(unsafe { payload(query) })
                 })?;
                 asked = match others {
                     Some(others) => Asked::Odd(others),
@@ -536,11 +509,11 @@ impl Join {
         self.size = usize::MAX;
         self.batches += 1;
         self.outer_rows += self.batch.len() as i64;
-        self.match_all(dims, vectors)
+        self.match_all(&queries)
     }
 
     /// Finds the inner rows of a batch.
-    fn match_all(&mut self, dims: usize, vectors: Vec<f32>) -> Result<(), ValueError> {
+    fn match_all(&mut self, queries: &Together) -> Result<(), ValueError> {
         let others = Others {
             k: self.plan.k as usize,
             firsts: (self.batch.iter()).any(|row| matches!(row.query, Asked::Anything)),
@@ -548,7 +521,7 @@ impl Join {
             without: Vec::new(),
             vectors: 0,
         };
-        let others = std::rc::Rc::new(std::cell::RefCell::new(others));
+        let others = Rc::new(RefCell::new(others));
         let (inner, spare, memory) = (self.inner, self.spare, self.memory);
         let without: Vec<usize> = (self.plan.distances.iter())
             .map(|&column| column as usize - 1)
@@ -572,33 +545,27 @@ impl Join {
                 others: others.clone(),
             }
         };
-        let found = if vectors.is_empty() {
-            // They all are NULL: any rows will do.
-            let mut rows = open();
-            while rows.fetch(1000, &mut |_, _| Ok(()))? > 0 && !others.borrow().are_enough() {}
-            Matches {
+        let found = if queries.vectors.is_empty() {
+            // They all are NULL: the first rows will do.
+            open().fetch(self.plan.k as usize, &mut |_, _| Ok(()))?;
+            Found {
                 neighbours: Vec::new(),
                 rows: HashMap::new(),
+                keeper: TupleKeeper(memory),
             }
         } else {
-            let queries = Queries {
-                wanted: self.plan.wanted(),
-                half: self.plan.half,
-                dims,
-                vectors,
-            };
             // SAFETY: a node of a valid plan.
             let expected = unsafe { (*(*inner).plan).plan_rows };
             searcher().search(queries, expected, &mut open)?
         };
-        let others = others.borrow();
-        self.any = others.first.clone();
+        let mut others = others.borrow_mut();
+        self.any = std::mem::take(&mut others.first);
         for row in &mut self.batch {
             let neighbours: &[Neighbour] = match row.query {
                 Asked::Query(query) => &found.neighbours[query],
                 Asked::Anything => continue,
                 Asked::Odd(odd) if others.vectors > 0 => {
-                    row.inner = Inner::Incomparable(dims, odd);
+                    row.inner = Inner::Incomparable(queries.dims, odd);
                     continue;
                 }
                 Asked::Odd(_) => &[],
@@ -622,10 +589,6 @@ impl Join {
 
 /// An outer row, and an inner row with its distance.
 type Pair = (Tuple, Option<(Tuple, Option<f64>)>);
-
-fn no_memory(_: std::collections::TryReserveError) -> ValueError {
-    pgnear_values::error::out_of_memory()
-}
 
 impl Tuple {
     fn bytes(self) -> usize {
@@ -652,10 +615,6 @@ impl Others {
         self.first.clear();
         self.without.clear();
         self.vectors = 0;
-    }
-
-    fn are_enough(&self) -> bool {
-        self.first.len() == self.k
     }
 
     fn take(
@@ -689,7 +648,7 @@ pub struct InnerRows {
     without: Vec<usize>,
     keeper: TupleKeeper,
     scratch: Scratch,
-    others: std::rc::Rc<std::cell::RefCell<Others>>,
+    others: Rc<RefCell<Others>>,
 }
 
 /// Keeps rows in a memory context.

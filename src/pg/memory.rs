@@ -1,10 +1,16 @@
 //! Rust values that live as long as a PostgreSQL memory context, and vectors whose length comes from
 //! data: a failed Rust allocation would abort the server.
 
+use std::collections::TryReserveError;
 use std::ffi::c_void;
 
 use pgnear_values::ValueError;
 use pgrx::pg_sys;
+
+/// That a vector could not grow: SQLSTATE 53200.
+pub fn no_memory(_: TryReserveError) -> ValueError {
+    pgnear_values::error::out_of_memory()
+}
 
 /// The elements of an iterator that knows its length.
 ///
@@ -12,8 +18,7 @@ use pgrx::pg_sys;
 /// SQLSTATE 53200 where there is no memory for them.
 pub fn collect<T>(elements: impl ExactSizeIterator<Item = T>) -> Result<Vec<T>, ValueError> {
     let mut vec = Vec::new();
-    vec.try_reserve_exact(elements.len())
-        .map_err(|_| pgnear_values::error::out_of_memory())?;
+    vec.try_reserve_exact(elements.len()).map_err(no_memory)?;
     vec.extend(elements);
     Ok(vec)
 }
@@ -26,8 +31,7 @@ pub fn copied<T: Copy>(slice: &[T]) -> Result<Vec<T>, ValueError> {
 /// Appends `slice` to `vec`, which grows to twice its size where it must grow; errors as for
 /// [`collect`].
 pub fn append<T: Copy>(vec: &mut Vec<T>, slice: &[T]) -> Result<(), ValueError> {
-    vec.try_reserve(slice.len())
-        .map_err(|_| pgnear_values::error::out_of_memory())?;
+    vec.try_reserve(slice.len()).map_err(no_memory)?;
     vec.extend_from_slice(slice);
     Ok(())
 }

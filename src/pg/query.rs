@@ -172,9 +172,6 @@ impl Cursor<'_> {
     pub fn id_keeper(&self) -> IdKeeper {
         self.keeper
     }
-
-    /// Ends the cursor.
-    pub fn close(self) {}
 }
 
 impl Drop for Cursor<'_> {

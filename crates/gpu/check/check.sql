@@ -66,19 +66,20 @@ CALL compare('a join', :questions);
 
 SET enable_seqscan = off;
 CREATE TEMP TABLE found (gpu text, query int8, ids int8[]);
+CREATE PROCEDURE remember(gpu text) LANGUAGE sql AS $$
+    INSERT INTO found SELECT gpu, q.id, ARRAY(SELECT i.id FROM items i ORDER BY i.embedding <=> q.embedding LIMIT 10)
+    FROM questions q $$;
 \timing on
 SET pgnear.gpu = on;
 CREATE INDEX made ON items USING ivfflat (embedding vector_cosine_ops) WITH (lists = :lists);
 \timing off
-INSERT INTO found SELECT 'on', q.id, ARRAY(SELECT i.id FROM items i ORDER BY i.embedding <=> q.embedding LIMIT 10)
-    FROM questions q;
+CALL remember('on');
 DROP INDEX made;
 \timing on
 SET pgnear.gpu = off;
 CREATE INDEX made ON items USING ivfflat (embedding vector_cosine_ops) WITH (lists = :lists);
 \timing off
-INSERT INTO found SELECT 'off', q.id, ARRAY(SELECT i.id FROM items i ORDER BY i.embedding <=> q.embedding LIMIT 10)
-    FROM questions q;
+CALL remember('off');
 DO $$ BEGIN
     ASSERT (SELECT count(DISTINCT (query, ids)) * 2 = count(*) AND count(*) > 0 FROM found), 'another index';
 END $$;

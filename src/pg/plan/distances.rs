@@ -9,12 +9,11 @@
 //! - else, and in conditions, a function stands for it that asks the index for the row's distance
 //!   ([`crate::pg::scan_distance`]).
 
-use std::ffi::{CStr, c_void};
+use std::ffi::CStr;
 
 use pgrx::pg_sys;
 
-use super::nodes;
-use crate::pg::compat::mutate_expression;
+use super::{nodes, replaced};
 use crate::pg::scan_distance;
 
 /// Changes the distances that an index scan is ordered by; `drops`: those there for sorting only are
@@ -41,39 +40,18 @@ pub(super) unsafe fn change(scan: *mut pg_sys::IndexScan, drops: bool) {
                 (*entry).expr = null.cast();
             }
         }
-        let Some(known) = scan_distance::call((*scan).indexid, (*scan).scan.scanrelid, distance)
-        else {
-            return;
+        let (index, table) = ((*scan).indexid, (*scan).scan.scanrelid);
+        let mut known = None;
+        let mut tell = |node: *mut pg_sys::Node| {
+            if !pg_sys::equal(node.cast(), distance.cast()) {
+                return None;
+            }
+            // Looked for where it is needed only.
+            let known = known.get_or_insert_with(|| scan_distance::call(index, table, distance));
+            known.map(|known| pg_sys::copyObjectImpl(known.cast()).cast())
         };
-        let mut stands_for = StandsFor {
-            distance: distance.cast(),
-            known: known.cast(),
-        };
-        let context = (&raw mut stands_for).cast();
-        (*plan).targetlist = mutate((*plan).targetlist.cast(), context).cast();
-        (*plan).qual = mutate((*plan).qual.cast(), context).cast();
-    }
-}
-
-struct StandsFor {
-    distance: *mut pg_sys::Node,
-    known: *mut pg_sys::Node,
-}
-
-unsafe extern "C-unwind" fn mutate(
-    node: *mut pg_sys::Node,
-    context: *mut c_void,
-) -> *mut pg_sys::Node {
-    if node.is_null() {
-        return node;
-    }
-    // SAFETY: called with a node of a finished plan and with `StandsFor`.
-    unsafe {
-        let stands_for = &*context.cast::<StandsFor>();
-        if pg_sys::equal(node.cast(), stands_for.distance.cast()) {
-            return pg_sys::copyObjectImpl(stands_for.known.cast()).cast();
-        }
-        mutate_expression(node, mutate, context)
+        (*plan).targetlist = replaced((*plan).targetlist.cast(), &mut tell).cast();
+        (*plan).qual = replaced((*plan).qual.cast(), &mut tell).cast();
     }
 }
 

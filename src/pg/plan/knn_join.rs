@@ -12,11 +12,13 @@
 
 use std::ffi::{CStr, c_void};
 
+use pgnear_kernels::Metric;
 use pgrx::pg_sys::{self, NodeTag};
 
-use super::nodes;
-use crate::pg::compat::{may_execute, mutate_expression, walk_expression};
+use super::{nodes, replaced};
+use crate::pg::compat::{may_execute, walk_expression};
 use crate::pg::knn_join::{self, Plan};
+use crate::pg::rows::Kind;
 use crate::pg::scan_distance::own_symbol;
 use crate::pg::settings;
 
@@ -27,16 +29,24 @@ const FEWEST_PAIRS: f64 = 5000.0;
 /// PostgreSQL's `<` on double precision.
 const FLOAT8_LESS: u32 = 672;
 
-/// The distances that are known, by the C symbol of the function: metric and whether of half precision.
-const DISTANCES: [(&CStr, i32, bool); 8] = [
-    (c"l2_distance", 0, false),
-    (c"vector_negative_inner_product", 1, false),
-    (c"cosine_distance", 2, false),
-    (c"l1_distance", 3, false),
-    (c"halfvec_l2_distance", 0, true),
-    (c"halfvec_negative_inner_product", 1, true),
-    (c"halfvec_cosine_distance", 2, true),
-    (c"halfvec_l1_distance", 3, true),
+/// The distances that are known, by the C symbol of the function.
+const DISTANCES: [(&CStr, Metric, Kind); 8] = [
+    (c"l2_distance", Metric::L2, Kind::Vector),
+    (
+        c"vector_negative_inner_product",
+        Metric::InnerProduct,
+        Kind::Vector,
+    ),
+    (c"cosine_distance", Metric::Cosine, Kind::Vector),
+    (c"l1_distance", Metric::L1, Kind::Vector),
+    (c"halfvec_l2_distance", Metric::L2, Kind::Halfvec),
+    (
+        c"halfvec_negative_inner_product",
+        Metric::InnerProduct,
+        Kind::Halfvec,
+    ),
+    (c"halfvec_cosine_distance", Metric::Cosine, Kind::Halfvec),
+    (c"halfvec_l1_distance", Metric::L1, Kind::Halfvec),
 ];
 
 /// The node that does what a nested loop would do, if there is one; the loop's inner side is changed then.
@@ -56,13 +66,6 @@ pub(super) unsafe fn replacement(nest: *mut pg_sys::NestLoop) -> Option<*mut pg_
         }
         let outer = join.plan.lefttree;
         let inner = Inner::below(join.plan.righttree)?;
-        if left
-            && inner
-                .subquery
-                .is_some_and(|scan| !(*scan).scan.plan.qual.is_null())
-        {
-            return None;
-        }
         let pairs = (*outer).plan_rows * (*inner.child).plan_rows;
         if (*outer).plan_rows < 2.0 || pairs < FEWEST_PAIRS {
             return None;
@@ -89,8 +92,11 @@ pub(super) unsafe fn replacement(nest: *mut pg_sys::NestLoop) -> Option<*mut pg_
                 let var: *mut pg_sys::Var = (*entry).expr.cast();
                 (*var).xpr.type_ == NodeTag::T_Var && (*var).varno as u32 == scan.scan.scanrelid
             };
-            // (An outer row without an inner one has NULL there.)
-            if varies(columns) || varies(filter) || (left && !entries.all(is_plain)) {
+            // (An outer row without an inner one has NULL there, whatever the filter says.)
+            if varies(columns)
+                || varies(filter)
+                || (left && (!filter.is_null() || !entries.all(is_plain)))
+            {
                 return None;
             }
         }
@@ -200,8 +206,8 @@ unsafe fn plain(plan: *mut pg_sys::Plan) -> Option<*mut pg_sys::Plan> {
 /// The distance that the inner rows are sorted by.
 struct Distance {
     whole: *mut pg_sys::OpExpr,
-    metric: i32,
-    half: bool,
+    metric: Metric,
+    kind: Kind,
     /// The operand that belongs to the inner row, and its place, 0 or 1.
     row: *mut pg_sys::Node,
     row_at: usize,
@@ -223,7 +229,7 @@ impl Distance {
             let &[a, b] = operands.as_slice() else {
                 return None;
             };
-            let (metric, half) = metric_of((*whole).opfuncid)?;
+            let (metric, kind) = metric_of((*whole).opfuncid)?;
             if !may_execute((*whole).opfuncid) {
                 return None;
             }
@@ -248,7 +254,7 @@ impl Distance {
             from_outer.then_some(Distance {
                 whole,
                 metric,
-                half,
+                kind,
                 row,
                 row_at,
                 query,
@@ -257,8 +263,8 @@ impl Distance {
     }
 }
 
-/// The metric of a function of this library, and whether it is of half precision.
-unsafe fn metric_of(function: pg_sys::Oid) -> Option<(i32, bool)> {
+/// What a function of this library measures.
+unsafe fn metric_of(function: pg_sys::Oid) -> Option<(Metric, Kind)> {
     // SAFETY: the function exists.
     let name = unsafe { own_symbol(function)? };
     let known = DISTANCES.iter().find(|(symbol, _, _)| *symbol == name)?;
@@ -317,11 +323,13 @@ unsafe fn build(
             computed: Vec::new(),
             failed: false,
         };
+        let is_distance = |entry: *mut pg_sys::TargetEntry| {
+            pg_sys::equal((*entry).expr.cast(), distance.whole.cast())
+        };
         for entry in nodes::<pg_sys::TargetEntry>((*inner.child).targetlist) {
-            let expr: *mut pg_sys::Node = (*entry).expr.cast();
-            let is_distance = pg_sys::equal(expr.cast(), distance.whole.cast());
-            let late = !is_distance && names_parameter(expr, (*nest).nestParams);
-            let computed = late.then(|| mutate(expr, (&raw mut columns).cast()));
+            let late =
+                !is_distance(entry) && names_parameter((*entry).expr.cast(), (*nest).nestParams);
+            let computed = late.then(|| columns.moved((*entry).expr));
             columns.computed.push(computed);
         }
         let targets = columns.moved(plan.targetlist);
@@ -346,38 +354,33 @@ unsafe fn build(
         for entry in nodes::<pg_sys::TargetEntry>((*plan.lefttree).targetlist) {
             add(variable(pg_sys::OUTER_VAR, (*entry).resno, (*entry).expr).cast());
         }
-        let mut distances = Vec::new();
-        for entry in nodes::<pg_sys::TargetEntry>((*inner.child).targetlist) {
-            let at = variable(pg_sys::INNER_VAR, (*entry).resno, (*entry).expr);
-            if !pg_sys::equal((*entry).expr.cast(), distance.whole.cast()) {
-                add(at.cast());
-                continue;
-            }
-            // For EXPLAIN, of the vectors on both sides.
+        // For EXPLAIN, the distance of the vectors on both sides.
+        let shown = |column| {
             let shown: *mut pg_sys::OpExpr = pg_sys::copyObjectImpl(distance.whole.cast()).cast();
-            let row = variable(pg_sys::INNER_VAR, (*entry).resno, distance.row.cast());
+            let row = variable(pg_sys::INNER_VAR, column, distance.row.cast()).cast();
             let query = pg_sys::copyObjectImpl(distance.query.cast());
-            let operands = match distance.row_at {
-                0 => [row.cast(), query],
-                _ => [query, row.cast()],
+            let [a, b] = match distance.row_at {
+                0 => [row, query],
+                _ => [query, row],
             };
-            (*shown).args = pg_sys::lappend(
-                pg_sys::lappend(std::ptr::null_mut(), operands[0]),
-                operands[1],
-            );
-            add(shown.cast());
-            distances.push(i32::from((*entry).resno));
-        }
-        // The scan hands on the vector in place of the distance, and nothing for what is computed later.
-        let row = pg_sys::copyObjectImpl(distance.row.cast());
-        let whole = pg_sys::copyObjectImpl(distance.whole.cast());
+            (*shown).args = pg_sys::lappend(pg_sys::lappend(std::ptr::null_mut(), a), b);
+            shown
+        };
+        let mut distances = Vec::new();
         let entries = nodes::<pg_sys::TargetEntry>((*inner.child).targetlist);
         for (entry, computed) in entries.zip(&columns.computed) {
-            let expr: *mut pg_sys::Node = (*entry).expr.cast();
-            if pg_sys::equal(expr.cast(), whole) {
-                (*entry).expr = row.cast();
-            } else if computed.is_some() {
-                let kind = pg_sys::exprType(expr);
+            let column = (*entry).resno;
+            if is_distance(entry) {
+                add(shown(column).cast());
+                distances.push(i32::from(column));
+                // The scan hands on the vector in its place,
+                (*entry).expr = pg_sys::copyObjectImpl(distance.row.cast()).cast();
+                continue;
+            }
+            add(variable(pg_sys::INNER_VAR, column, (*entry).expr).cast());
+            if computed.is_some() {
+                // and nothing for what is computed later.
+                let kind = pg_sys::exprType((*entry).expr.cast());
                 (*entry).expr = pg_sys::makeNullConst(kind, -1, pg_sys::InvalidOid).cast();
             }
         }
@@ -386,7 +389,7 @@ unsafe fn build(
             k: inner.k as i32,
             query: i32::from((*distance.query).varattno),
             metric: distance.metric,
-            half: distance.half,
+            kind: distance.kind,
             outer_columns,
             inner_columns: (*(*inner.limit).targetlist).length,
             distances,
@@ -434,16 +437,28 @@ struct Columns {
     distance: *mut pg_sys::OpExpr,
     distance_column: pg_sys::AttrNumber,
     /// Inner columns that are computed of the distance and the outer row, over rows of the join.
-    computed: Vec<Option<*mut pg_sys::Node>>,
+    computed: Vec<Option<*mut pg_sys::Expr>>,
     /// Some have no place.
     failed: bool,
 }
 
 impl Columns {
-    /// Expressions over both sides, or the sub-select, over rows of the join.
-    unsafe fn moved(&mut self, list: *mut pg_sys::List) -> *mut pg_sys::List {
-        // SAFETY: expressions of a finished plan; they are copied.
-        unsafe { mutate(list.cast(), (&raw mut *self).cast()).cast() }
+    /// An expression over both sides, or the sub-select, or a list of some, over rows of the join.
+    unsafe fn moved<T>(&mut self, expr: *mut T) -> *mut T {
+        // SAFETY: of a finished plan; it is copied.
+        unsafe {
+            replaced(expr.cast(), &mut |node| {
+                if pg_sys::equal(node.cast(), self.distance.cast()) {
+                    return Some(self.place_of_inner(self.distance_column, node.cast()));
+                }
+                if (*node).type_ == NodeTag::T_Var {
+                    return Some(self.column(node.cast()));
+                }
+                let parameter = loop_parameter(node, self.parameters)?;
+                Some(self.column((*parameter).paramval))
+            })
+            .cast()
+        }
     }
 
     /// The expression that stands for a column.
@@ -459,7 +474,7 @@ impl Columns {
                     let mut entries = nodes::<pg_sys::TargetEntry>((*scan).scan.plan.targetlist);
                     let entry = entries.nth(number as usize - 1);
                     if let Some(entry) = entry {
-                        return mutate((*entry).expr.cast(), (&raw mut *self).cast());
+                        return self.moved((*entry).expr).cast();
                     }
                     None
                 }
@@ -477,7 +492,7 @@ impl Columns {
     }
 
     /// The expression that stands for an inner column.
-    unsafe fn inner(&mut self, var: *mut pg_sys::Var) -> *mut pg_sys::Node {
+    unsafe fn inner(&self, var: *mut pg_sys::Var) -> *mut pg_sys::Node {
         // SAFETY: as above.
         unsafe {
             let number = (*var).varattno;
@@ -495,28 +510,5 @@ impl Columns {
     ) -> *mut pg_sys::Node {
         // SAFETY: a valid expression.
         unsafe { variable(pg_sys::INDEX_VAR, self.outer as i16 + number, of).cast() }
-    }
-}
-
-unsafe extern "C-unwind" fn mutate(
-    node: *mut pg_sys::Node,
-    context: *mut c_void,
-) -> *mut pg_sys::Node {
-    if node.is_null() {
-        return node;
-    }
-    // SAFETY: called with a node of a finished plan and with `Columns`.
-    unsafe {
-        let columns = &mut *context.cast::<Columns>();
-        if pg_sys::equal(node.cast(), columns.distance.cast()) {
-            return columns.place_of_inner(columns.distance_column, node.cast());
-        }
-        if (*node).type_ == NodeTag::T_Var {
-            return columns.column(node.cast());
-        }
-        if let Some(parameter) = loop_parameter(node, columns.parameters) {
-            return columns.column((*parameter).paramval);
-        }
-        mutate_expression(node, mutate, context)
     }
 }

@@ -1,4 +1,5 @@
-//! What is changed in finished plans: [`distances`] spares what an index knows already, and [`knn_join`] lets all queries of a join go through the rows together.
+//! What is changed in finished plans: [`distances`] spares what an index knows already, and [`knn_join`]
+//! lets all queries of a join go through the rows together.
 //!
 //! Plans pass by here once the library is loaded. The first use of an index or an operator in a session
 //! loads it, perhaps in the middle of planning: then that plan is looked at when its execution starts.
@@ -7,11 +8,12 @@ mod distances;
 mod knn_join;
 
 use std::cell::Cell;
-use std::ffi::{c_char, c_int};
+use std::ffi::{c_char, c_int, c_void};
 use std::sync::OnceLock;
 
 use pgrx::pg_sys::{self, NodeTag};
 
+use super::compat::mutate_expression;
 use super::raw;
 
 /// The hooks that were there before these.
@@ -183,4 +185,34 @@ pub(super) unsafe fn nodes<'a, T>(list: *mut pg_sys::List) -> impl Iterator<Item
     };
     // SAFETY: a list of pointers.
     cells.iter().map(|cell| unsafe { cell.ptr_value.cast() })
+}
+
+/// An expression, or a list of some, in which `by` has said what stands for a node and all below it; `None`
+/// leaves the node, and asks for those below. It is a copy.
+///
+/// # Safety
+/// A valid expression, or null; what `by` returns is one too.
+unsafe fn replaced(
+    node: *mut pg_sys::Node,
+    by: &mut dyn FnMut(*mut pg_sys::Node) -> Option<*mut pg_sys::Node>,
+) -> *mut pg_sys::Node {
+    type By<'b> = &'b mut dyn FnMut(*mut pg_sys::Node) -> Option<*mut pg_sys::Node>;
+    unsafe extern "C-unwind" fn each(
+        node: *mut pg_sys::Node,
+        by: *mut c_void,
+    ) -> *mut pg_sys::Node {
+        if node.is_null() {
+            return node;
+        }
+        // SAFETY: called with a node of the expression and with `by`, which nobody else uses meanwhile.
+        unsafe {
+            match (*by.cast::<By<'_>>())(node) {
+                Some(other) => other,
+                None => mutate_expression(node, each, by),
+            }
+        }
+    }
+    let mut by: By<'_> = by;
+    // SAFETY: the caller's promise.
+    unsafe { each(node, (&raw mut by).cast()) }
 }
