@@ -13,6 +13,9 @@ use super::{plan, reloptions, settings};
 #[allow(non_snake_case)]
 pub extern "C-unwind" fn _PG_init() {
     hide_backtraces();
+    // Rust's cleanup of this thread is registered now: the C library ends the process where it finds no
+    // memory for that later.
+    let _ = std::thread::current();
     // SAFETY: called at the top of `_PG_init`, an extern function.
     unsafe {
         pgrx::pg_sys::panic::pgrx_extern_c_guard(|| {

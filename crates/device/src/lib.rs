@@ -6,6 +6,7 @@ mod cancel;
 mod pool;
 mod progress;
 pub mod remote;
+mod reserve;
 mod search;
 mod signals;
 
@@ -13,4 +14,5 @@ pub use budget::{MemoryBudget, OutOfMemory};
 pub use cancel::CancelFlag;
 pub use pool::{Pool, RunError, Workers};
 pub use progress::Progress;
+pub use reserve::Reserved;
 pub use search::{Assign, Assigner, Device, DeviceError, Nearest, Neighbour, Search, Wanted};

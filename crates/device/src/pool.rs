@@ -19,17 +19,26 @@ const POLL_EVERY: Duration = Duration::from_millis(10);
 
 /// The stack of a thread.
 const STACK_BYTES: usize = 2 << 20;
-/// What else a thread takes as it starts. The C library ends the whole process where it finds no room
-/// for a thread's own data.
-const START_BYTES: usize = 512 << 10;
+/// What else a thread takes as it starts, up to 1 MiB where its allocator has to map memory. The C library
+/// ends the whole process where it finds no room for a thread's own data.
+const START_BYTES: usize = (1 << 20) + (256 << 10);
 
-/// Whether there is memory for so many threads to start.
+/// Whether there is memory for so many threads to start: mapped, since what is free in the allocator's
+/// heap is not there for a stack, nor for a thread whose own heap found no room.
 fn has_room(threads: usize) -> bool {
-    let mut room: Vec<u8> = Vec::new();
     let bytes = threads * (STACK_BYTES + START_BYTES);
-    std::hint::black_box(&mut room)
-        .try_reserve_exact(bytes)
-        .is_ok()
+    // SAFETY: a new private mapping without an address or a file; it is unmapped unused.
+    unsafe {
+        let room = libc::mmap(
+            std::ptr::null_mut(),
+            bytes,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        );
+        room != libc::MAP_FAILED && libc::munmap(room, bytes) == 0
+    }
 }
 
 /// A thread that rayon asks to be spawned.
