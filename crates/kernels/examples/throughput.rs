@@ -6,7 +6,7 @@
 //! canonical separate operations.
 
 use half::f16;
-use pgnear_kernels::{Kernels, Level, kernels_at};
+use pgnear_kernels::{Kernels, Level, code8, kernels_at};
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -80,7 +80,7 @@ fn time(rows: &Rows, mut call: impl FnMut(usize)) -> f64 {
 
 type Measure = fn(&Kernels, &Rows) -> f64;
 
-const MEASURES: [(&str, Measure); 18] = [
+const MEASURES: [(&str, Measure); 20] = [
     ("f32_l2_squared", |k, r| {
         time(r, |i| {
             black_box((k.f32_l2_squared)(r.wide(0), r.wide(i)));
@@ -176,6 +176,32 @@ const MEASURES: [(&str, Measure); 18] = [
         time(r, |i| {
             black_box((k.bit_jaccard_counts)(r.bits(0), r.bits(i)));
         })
+    }),
+    ("code8_encode", |k, r| {
+        let mut code = vec![0; r.dimensions];
+        time(r, |i| {
+            black_box((k.code8_encode)(r.wide(i), code8::ROW_MOST, &mut code));
+        })
+    }),
+    // For one pair of the 256 that it looks at.
+    ("code8_near", |k, r| {
+        let dims = r.dimensions.next_multiple_of(code8::GROUP);
+        let panel: Vec<i8> = (0..dims * code8::ROWS).map(|i| (i * 31) as i8).collect();
+        let code: Vec<u8> = (0..dims).map(|i| i as u8 & 127).collect();
+        let mut rows = code8::Rows::UNKNOWN;
+        rows.scale = [1.0; code8::ROWS];
+        let query = code8::Query {
+            code: &code,
+            scale: 1.0,
+            bound: 1e9,
+            by_length: 0.0,
+            by_error: 0.0,
+            by_half: 0.0,
+        };
+        let pairs = code8::ROWS * code8::QUERIES;
+        time(r, |_| {
+            black_box((k.code8_near)(&[query; code8::QUERIES], &panel, &rows));
+        }) / pairs as f64
     }),
 ];
 

@@ -8,6 +8,7 @@
 mod bits;
 mod canonical;
 mod code4;
+pub mod code8;
 mod element;
 pub mod exact;
 mod half_convert;

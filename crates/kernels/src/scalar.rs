@@ -3,7 +3,7 @@
 use crate::canonical::{self, Block, LANES};
 use crate::level::Level;
 use crate::table::Kernels;
-use crate::{bits, code4, half_convert};
+use crate::{bits, code4, code8, half_convert};
 use half::f16;
 
 /// Lanes in an array: written so that a compiler can vectorise it.
@@ -119,4 +119,6 @@ pub(crate) static TABLE: Kernels = Kernels {
     bit_hamming: bits::hamming,
     bit_jaccard_counts: bits::jaccard_counts,
     code4_dot: code4::dot,
+    code8_encode: code8::encode,
+    code8_near: |queries, panel, rows| code8::near(queries, panel, rows, code8::sums),
 };

@@ -1,3 +1,4 @@
+use crate::code8;
 use crate::level::{Level, LevelError};
 use half::f16;
 use std::sync::OnceLock;
@@ -72,6 +73,12 @@ pub struct Kernels {
     /// `query[j]`, the high one times `query[h + j]`, of `h` bytes and `2h` numbers. Panics where
     /// the lengths are others. Of up to 2^19 bytes the sum can't overflow.
     pub code4_dot: fn(&[i8], &[u8]) -> i32,
+    /// The whole numbers from `-most` to `most` that a vector is nearest to: one for each dimension.
+    pub code8_encode: fn(&[f32], f32, &mut [i8]) -> code8::Encoded,
+    /// For each query a bit for each row of a panel (codes as [`code8`] lays them out) that may have a
+    /// product as large as the query looks for. Panics where codes and panel don't match.
+    pub code8_near:
+        fn(&[code8::Query<'_>; code8::QUERIES], &[i8], &code8::Rows) -> [u32; code8::QUERIES],
 }
 
 /// The environment variable that overrides the choice of level, for tests and fault-finding.
@@ -103,8 +110,10 @@ pub fn kernels_at(level: Level) -> Option<&'static Kernels> {
         Level::Avx2 => Some(&crate::x86::avx2::TABLE),
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 => Some(&crate::x86::avx512::TABLE),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512Vnni => Some(&crate::x86::avx512vnni::TABLE),
         #[cfg(not(target_arch = "x86_64"))]
-        Level::Avx2 | Level::Avx512 => None,
+        Level::Avx2 | Level::Avx512 | Level::Avx512Vnni => None,
     }
 }
 

@@ -5,7 +5,7 @@ mod common;
 
 use common::{Random, SPECIAL, halves, levels};
 use half::f16;
-use pgnear_kernels::{BitCounts, CosineSums};
+use pgnear_kernels::{BitCounts, CosineSums, code8};
 
 /// Term `i` goes to lane `i % N`; then the upper half of the lanes is added to the lower.
 macro_rules! canonical {
@@ -385,5 +385,104 @@ fn a_code_of_another_length_than_the_query_is_refused() {
     for k in levels() {
         let outcome = std::panic::catch_unwind(|| (k.code4_dot)(&[1; 65], &[1; 33]));
         assert!(outcome.is_err(), "{}", k.level);
+    }
+}
+
+#[test]
+fn bytes_are_the_same_numbers_on_every_level() {
+    let mut random = Random(6);
+    for dims in [4, 8, 20, 64, 384, 1000] {
+        // Any numbers, and those that make the largest sums.
+        for extreme in [false, true] {
+            let mut number = |most: i32| match extreme {
+                true => most,
+                false => random.below(2 * most as usize + 1) as i32 - most,
+            };
+            let panel: Vec<i8> = (0..dims * code8::ROWS).map(|_| number(127) as i8).collect();
+            let codes: [Vec<u8>; code8::QUERIES] =
+                std::array::from_fn(|_| (0..dims).map(|_| (number(63) + 64) as u8).collect());
+            let product = |query: usize, row: usize| -> i32 {
+                (0..dims)
+                    .map(|at| {
+                        let (group, byte) = (at / code8::GROUP, at % code8::GROUP);
+                        let place = (group * code8::ROWS + row) * code8::GROUP + byte;
+                        (i32::from(codes[query][at]) - 64) * i32::from(panel[place])
+                    })
+                    .sum()
+            };
+            let mut rows = code8::Rows::UNKNOWN;
+            for row in 0..code8::ROWS {
+                let numbers = (0..dims).map(|at| {
+                    let (group, byte) = (at / code8::GROUP, at % code8::GROUP);
+                    i32::from(panel[(group * code8::ROWS + row) * code8::GROUP + byte])
+                });
+                rows.offset[row] = 64 * numbers.sum::<i32>();
+                rows.scale[row] = if row == 5 { f32::NAN } else { 0.5 };
+                rows.length[row] = row as f32;
+                rows.error[row] = 1.0;
+                rows.half[row] = 2.0;
+            }
+            for pick in 0..code8::ROWS {
+                // The bound is the product of one row, so that it is just near.
+                let bound = |query: usize| product(query, pick) as f32 * 0.5 * 4.0;
+                let queries = std::array::from_fn(|query| code8::Query {
+                    code: &codes[query],
+                    scale: 4.0,
+                    bound: bound(query) - 16.0,
+                    by_length: 0.25,
+                    by_error: 10.0,
+                    by_half: 3.0,
+                });
+                let expected: [u32; code8::QUERIES] = std::array::from_fn(|query| {
+                    (0..code8::ROWS)
+                        .filter(|row| {
+                            let wanted = bound(query) + 0.25 * *row as f32;
+                            *row == 5 || product(query, *row) as f32 * 2.0 >= wanted
+                        })
+                        .map(|row| 1 << row)
+                        .sum()
+                });
+                for k in levels() {
+                    let near = (k.code8_near)(&queries, &panel, &rows);
+                    assert_eq!(near, expected, "{} {dims}", k.level);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn codes_of_a_byte_are_the_same_on_every_level() {
+    let mut random = Random(7);
+    for length in (0..70).chain([384, 1000]) {
+        let vector: Vec<f32> = (0..length).map(|_| random.unit() * 3.0).collect();
+        for most in [code8::ROW_MOST, code8::QUERY_MOST] {
+            let largest = vector.iter().fold(0.0f32, |a, b| a.max(b.abs()));
+            let mut error = 0.0f64;
+            let mut expected = Vec::new();
+            for x in &vector {
+                let number = (f64::from(*x) * f64::from(most / largest)).round_ties_even();
+                error += (f64::from(*x) - number * f64::from(largest / most)).powi(2);
+                expected.push(number as i8);
+            }
+            for k in levels() {
+                let mut code = vec![0; length];
+                let encoded = (k.code8_encode)(&vector, most, &mut code);
+                assert_eq!(code, expected, "{} {length}", k.level);
+                if length > 0 {
+                    assert_eq!(encoded.scale, largest / most);
+                    assert_eq!(encoded.sum, code.iter().map(|n| i32::from(*n)).sum::<i32>());
+                    let error = error.sqrt();
+                    assert!((f64::from(encoded.error) - error).abs() <= error * 1e-3 + 1e-6);
+                }
+            }
+        }
+    }
+    for k in levels() {
+        for vector in [[0.0f32; 3], [f32::MAX, f32::INFINITY, 1.0], [1e-45; 3]] {
+            let mut code = [1; 3];
+            let encoded = (k.code8_encode)(&vector, code8::ROW_MOST, &mut code);
+            assert!(encoded.scale.is_nan(), "{} {vector:?}", k.level);
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! Which centroid a row belongs to.
 
-use pgnear_device::{Assign, Nearest};
-use pgnear_kernels::{Kernels, kernels};
+use pgnear_device::{Assign, Nearest, OutOfMemory, Workers};
+use pgnear_kernels::{Kernels, code8, kernels};
 
-use crate::job::{Job, QuantError, unless_cancelled};
+use crate::job::{Job, QuantError, Stop, unless_cancelled};
 use crate::matrix::Matrix;
+use crate::sieve::{self, Near, Panels, Queries};
 
 /// A meaning of "nearest" and the kernels it is computed with. Keys are canonical: the same bits on
 /// every CPU. A smaller key is nearer.
@@ -66,7 +67,7 @@ impl Best {
 /// to the lowest index; every CPU and every caller gets the same bits. `(0, _)` without centroids.
 pub fn nearest(centroids: &Matrix, row: &[f32], by: Assign) -> (usize, f32) {
     let mut best = [Best::NONE];
-    nearest_block(&Space::new(by), centroids, row, &mut best);
+    nearest_block(&Space::new(by), centroids, 0, row, &mut best);
     let Best { index, key } = best[0];
     let value = match by {
         Assign::L2 => key,
@@ -106,13 +107,39 @@ pub(crate) fn nearest_into<E>(
             got: rows.len(),
         });
     }
+    let kernels = space.kernels;
     job.run(|workers, _, _| {
+        let mut panels = Panels::default();
+        let sift = sieve::pays(kernels, found.len()) && centroids.rows() >= 2 * code8::ROWS;
+        if sift {
+            panels_of(workers, kernels, dims, centroids.as_slice(), &mut panels)?;
+        }
         let complete = workers.for_each_chunk_mut(found, ROWS_A_BLOCK, |i, found| {
             let start = i * ROWS_A_BLOCK * dims;
             let rows = &rows[start..start + found.len() * dims];
             let mut best = [Best::NONE; ROWS_A_BLOCK];
-            nearest_block(&space, centroids, rows, &mut best);
-            for (found, Best { index, key }) in found.iter_mut().zip(best) {
+            let best = &mut best[..found.len()];
+            let mut done = 0;
+            // Without memory for codes no centroid is ruled out.
+            if sift && let Ok(codes) = codes_of(kernels, dims, rows) {
+                let sieve = Sieve {
+                    space,
+                    centroids,
+                    panels: &panels,
+                    first: 0,
+                    rows: &codes,
+                };
+                // Something to compare with.
+                let four = std::array::from_fn(|j| centroids.row(j));
+                for (row, best) in rows.chunks_exact(dims).zip(&mut *best) {
+                    for (c, key) in space.keys4(row, four).into_iter().enumerate() {
+                        best.offer(c, key);
+                    }
+                }
+                done = sieve.offer(0, rows, best);
+            }
+            nearest_block(&space, centroids, done, rows, best);
+            for (found, &Best { index, key }) in found.iter_mut().zip(&*best) {
                 // Without centroids nothing was offered.
                 let index = if index == u32::MAX { 0 } else { index };
                 *found = Nearest { index, key };
@@ -126,11 +153,98 @@ pub(crate) fn nearest_into<E>(
 /// the centroids stream past.
 pub(crate) const ROWS_A_BLOCK: usize = 16;
 
-/// Offers every centroid to every row of a block, four centroids at a time.
-fn nearest_block(space: &Space, centroids: &Matrix, rows: &[f32], best: &mut [Best]) {
+/// Centroids as panels of codes, and rows as queries.
+#[derive(Clone, Copy)]
+pub(crate) struct Sieve<'a> {
+    pub(crate) space: Space,
+    pub(crate) centroids: &'a Matrix,
+    /// Of the centroids from number `first` on.
+    pub(crate) panels: &'a Panels,
+    pub(crate) first: usize,
+    pub(crate) rows: &'a Queries,
+}
+
+impl Sieve<'_> {
+    /// Offers to every row of a block (at most [`ROWS_A_BLOCK`], the first of which is query number `start`)
+    /// the centroids that may be nearer than its best by their codes, as long as those are few. Returns
+    /// the centroid that is next.
+    pub(crate) fn offer(&self, start: usize, rows: &[f32], best: &mut [Best]) -> usize {
+        let (space, dims) = (&self.space, self.centroids.dims());
+        let row = |at: usize| &rows[at * dims..][..dims];
+        // The last one again where fewer are left.
+        let looking = |at: usize, best: &[Best]| {
+            let at = at.min(best.len() - 1);
+            let near = match space.by {
+                Assign::L2 => Near::Distance(best[at].key),
+                Assign::Dot => Near::Product(-best[at].key),
+            };
+            self.rows.query(start + at, near)
+        };
+        let mut eights: [[code8::Query<'_>; code8::QUERIES]; ROWS_A_BLOCK / code8::QUERIES] =
+            std::array::from_fn(|eight| {
+                std::array::from_fn(|offset| looking(eight * code8::QUERIES + offset, best))
+            });
+        let (mut next, mut looked_at, mut measured) = (self.first, 0, 0);
+        for panel in self.panels.iter() {
+            for first in (0..best.len()).step_by(code8::QUERIES) {
+                let eight = &mut eights[first / code8::QUERIES];
+                let near = panel.near(space.kernels, eight);
+                for (at, mut near) in (first..best.len()).zip(near) {
+                    let before = best[at].index;
+                    while near != 0 {
+                        let c = next + near.trailing_zeros() as usize;
+                        near &= near - 1;
+                        measured += 1;
+                        best[at].offer(c, space.key(row(at), self.centroids.row(c)));
+                    }
+                    if best[at].index != before {
+                        eight[at - first] = looking(at, best);
+                    }
+                }
+            }
+            next += code8::ROWS;
+            looked_at += code8::ROWS * best.len();
+            if sieve::in_vain(measured, looked_at) {
+                break;
+            }
+        }
+        next
+    }
+}
+
+/// The codes of some centroids, in parallel.
+pub(crate) fn panels_of(
+    workers: &Workers<'_>,
+    kernels: &Kernels,
+    dims: usize,
+    centroids: &[f32],
+    panels: &mut Panels,
+) -> Result<(), Stop> {
+    let panels = panels.prepare(dims, centroids.len() / dims)?;
+    let complete = workers.for_each_mut(panels, |at, panel| {
+        let first = at * code8::ROWS;
+        panel.fill(kernels, &centroids[first * dims..][..code8::ROWS * dims]);
+    });
+    unless_cancelled(complete)
+}
+
+/// The codes of some rows.
+pub(crate) fn codes_of(
+    kernels: &Kernels,
+    dims: usize,
+    rows: &[f32],
+) -> Result<Queries, OutOfMemory> {
+    let norms = rows
+        .chunks_exact(dims)
+        .map(|row| (kernels.f32_norm_squared)(row));
+    Queries::new(kernels, dims, rows, norms)
+}
+
+/// Offers every centroid from number `first` on to every row of a block, four centroids at a time.
+fn nearest_block(space: &Space, centroids: &Matrix, first: usize, rows: &[f32], best: &mut [Best]) {
     let dims = centroids.dims();
-    let fours = centroids.rows() / 4 * 4;
-    for c in (0..fours).step_by(4) {
+    let fours = first + (centroids.rows() - first) / 4 * 4;
+    for c in (first..fours).step_by(4) {
         let four = std::array::from_fn(|j| centroids.row(c + j));
         for (row, best) in rows.chunks_exact(dims).zip(&mut *best) {
             for (j, key) in space.keys4(row, four).into_iter().enumerate() {

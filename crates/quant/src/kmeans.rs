@@ -1,4 +1,4 @@
-//! k-means: exact k-means++ seeding in blocked passes, then Lloyd's iterations with Elkan's bounds.
+//! k-means: exact k-means++ seeding in blocked passes, then Lloyd's iterations.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
@@ -278,7 +278,7 @@ mod tests {
                 ..KMeansOptions::default()
             };
             let mut first: Option<KMeans> = None;
-            for level in [Level::Scalar, Level::Avx2, Level::Avx512] {
+            for level in Level::ALL {
                 let Some(kernels) = kernels_at(level) else {
                     println!("this CPU has no {level:?}");
                     continue;

@@ -8,11 +8,14 @@ use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use pgnear_device::{Neighbour, OutOfMemory};
-use pgnear_kernels::{CosineSums, Kernels, Metric, exact, kernels};
+use pgnear_kernels::{CosineSums, Kernels, Metric, code8, exact, kernels};
 
-use crate::assign::ROWS_A_BLOCK as QUERIES_A_BLOCK;
 use crate::job::{Job, QuantError, Stop, unless_cancelled};
 use crate::matrix::Matrix;
+use crate::sieve::{self, Near, Panels, Queries};
+
+/// Queries that go through a batch together.
+const QUERIES_A_BLOCK: usize = 4 * code8::QUERIES;
 
 /// The nearest rows of each of many queries.
 pub struct Knn {
@@ -21,8 +24,11 @@ pub struct Knn {
     /// Rows farther than this are left out; none where it is NaN.
     within: f64,
     queries: Matrix,
-    /// Sums of squares of the queries, for cosine.
+    /// Sums of squares of the queries.
     norms: Vec<f32>,
+    /// What tells rows that are far from their codes, where that pays, and the codes of a batch.
+    sieve: Option<Queries>,
+    panels: Panels,
     /// The farthest on top.
     nearest: Vec<BinaryHeap<Neighbour>>,
     rows: u64,
@@ -40,7 +46,7 @@ impl Knn {
         within: Option<f64>,
         queries: Matrix,
     ) -> Result<Knn, OutOfMemory> {
-        let count = queries.rows();
+        let (count, dims) = (queries.rows(), queries.dims());
         let no_room = |_| OutOfMemory {
             bytes: count * size_of::<BinaryHeap<Neighbour>>(),
         };
@@ -49,13 +55,23 @@ impl Knn {
         nearest.resize_with(count, BinaryHeap::new);
         let mut norms = Vec::new();
         norms.try_reserve_exact(count).map_err(no_room)?;
-        norms.extend((0..count).map(|at| (kernels().f32_norm_squared)(queries.row(at))));
+        let kernels = kernels();
+        norms.extend((0..count).map(|at| (kernels.f32_norm_squared)(queries.row(at))));
+        // Taxicab distances are no products.
+        let sieve = if metric != Metric::L1 && sieve::pays(kernels, count) {
+            let norms = norms.iter().copied();
+            Some(Queries::new(kernels, dims, queries.as_slice(), norms)?)
+        } else {
+            None
+        };
         Ok(Knn {
             metric,
             k,
             within: within.unwrap_or(f64::NAN),
             queries,
             norms,
+            sieve,
+            panels: Panels::default(),
             nearest,
             rows: 0,
         })
@@ -96,7 +112,7 @@ impl Knn {
         }
         let (queries, norms, metric, k, within) =
             (&self.queries, &self.norms, self.metric, self.k, self.within);
-        let nearest = &mut self.nearest;
+        let (nearest, sieve, panels) = (&mut self.nearest, self.sieve.as_ref(), &mut self.panels);
         job.run(|workers, budget, _| {
             let kernels = kernels();
             let (mut row_norms, mut row_lengths) = (Vec::new(), Vec::new());
@@ -114,6 +130,15 @@ impl Knn {
                     *length = norm.sqrt();
                 }
             }
+            if sieve.is_some() {
+                let panels = panels.prepare(dims, rows.len() / dims)?;
+                let complete = workers.for_each_mut(panels, |at, panel| {
+                    let first = at * code8::ROWS;
+                    let rows = &rows[first * dims..][..code8::ROWS * dims];
+                    panel.fill(kernels, rows);
+                });
+                unless_cancelled(complete)?;
+            }
             let failed = AtomicBool::new(false);
             let complete = workers.for_each_chunk_mut(nearest, QUERIES_A_BLOCK, |chunk, heaps| {
                 let block = Block {
@@ -126,10 +151,14 @@ impl Knn {
                     rows,
                     row_norms: &row_norms,
                     row_lengths: &row_lengths,
+                    queries,
+                    norms,
+                    start: chunk * QUERIES_A_BLOCK,
                 };
-                let start = chunk * QUERIES_A_BLOCK;
-                let query = |at: usize| (queries.row(start + at), norms[start + at]);
-                if block.run(heaps, query).is_err() {
+                if block
+                    .run(heaps, sieve.map(|sieve| (sieve, &*panels)))
+                    .is_err()
+                {
                     failed.store(true, Relaxed);
                 }
             });
@@ -166,56 +195,165 @@ struct Block<'a> {
     rows: &'a [f32],
     row_norms: &'a [f32],
     row_lengths: &'a [f32],
+    queries: &'a Matrix,
+    norms: &'a [f32],
+    /// The first query's place among all.
+    start: usize,
 }
 
+type Offered<T> = Result<T, std::collections::TryReserveError>;
+
 impl<'a> Block<'a> {
-    fn run<'q>(
+    fn run(
         &self,
         heaps: &mut [BinaryHeap<Neighbour>],
-        query: impl Fn(usize) -> (&'q [f32], f32),
-    ) -> Result<(), std::collections::TryReserveError> {
+        sieve: Option<(&Queries, &Panels)>,
+    ) -> Offered<()> {
         let count = self.rows.len() / self.dims;
-        let row = |at: usize| -> &'a [f32] { &self.rows[at * self.dims..][..self.dims] };
-        // Taxicab distances have no sum to tell what is far: they are measured one by one.
-        let fours = match self.metric {
-            Metric::L1 => 0,
-            _ => count / 4 * 4,
-        };
-        let mut limits = [0.0f32; QUERIES_A_BLOCK];
+        let mut limits = [f32::NAN; QUERIES_A_BLOCK];
         for (number, heap) in heaps.iter().enumerate() {
-            limits[number] = self.limit(heap, query(number).1);
+            limits[number] = self.limit(heap, number);
         }
-        for at in (0..fours).step_by(4) {
-            let four = [row(at), row(at + 1), row(at + 2), row(at + 3)];
-            for (number, heap) in heaps.iter_mut().enumerate() {
-                let (query, norm) = query(number);
-                let sums = self.sums(query, four);
-                for (offset, sum) in sums.into_iter().enumerate() {
-                    if self.is_beyond(sum, limits[number], at + offset) {
+        let mut done = 0;
+        if let Some((queries, panels)) = sieve {
+            // Until every query has all that it wants, every row may be near.
+            let filled = |heap: &BinaryHeap<_>| self.k - heap.len().min(self.k);
+            if self.within.is_nan() {
+                let missing = heaps.iter().map(filled).max().unwrap_or(0);
+                done = missing.next_multiple_of(code8::ROWS).min(count);
+                self.measure(heaps, &mut limits, 0..done)?;
+            }
+            done = self.sift(heaps, &mut limits, queries, panels, done)?;
+        }
+        self.measure(heaps, &mut limits, done..count)
+    }
+
+    /// Measures the rows from `done` on that may be near by their codes, as long as those are few; up to
+    /// which row it came.
+    fn sift(
+        &self,
+        heaps: &mut [BinaryHeap<Neighbour>],
+        limits: &mut [f32; QUERIES_A_BLOCK],
+        queries: &Queries,
+        panels: &Panels,
+        mut done: usize,
+    ) -> Offered<usize> {
+        // The last one again where fewer are left.
+        let query = |number: usize, limits: &[f32; QUERIES_A_BLOCK]| {
+            let number = number.min(heaps.len() - 1);
+            queries.query(self.start + number, self.near(limits[number]))
+        };
+        let mut looking: [code8::Query<'_>; QUERIES_A_BLOCK] =
+            std::array::from_fn(|number| query(number, limits));
+        let (mut looked_at, mut measured) = (0, 0);
+        for panel in panels.iter().skip(done / code8::ROWS) {
+            for (eight, chunk) in heaps.chunks_mut(code8::QUERIES).enumerate() {
+                let first = eight * code8::QUERIES;
+                let (eights, _) = looking.as_chunks::<{ code8::QUERIES }>();
+                let near = panel.near(self.kernels, &eights[eight]);
+                for (offset, (heap, mut near)) in chunk.iter_mut().zip(near).enumerate() {
+                    if near == 0 {
                         continue;
                     }
-                    let distance = self.distance(sum, norm, at + offset);
-                    if self.offer(heap, distance, at + offset)? {
-                        limits[number] = self.limit(heap, norm);
+                    let number = first + offset;
+                    let before = limits[number];
+                    while near != 0 {
+                        let at = done + near.trailing_zeros() as usize;
+                        near &= near - 1;
+                        measured += 1;
+                        let sum = self.sum(number, at);
+                        self.take(heap, limits, number, sum, at)?;
+                    }
+                    if limits[number].to_bits() != before.to_bits() {
+                        looking[number] =
+                            queries.query(self.start + number, self.near(limits[number]));
                     }
                 }
             }
+            done += code8::ROWS;
+            looked_at += code8::ROWS * heaps.len();
+            if sieve::in_vain(measured, looked_at) {
+                break;
+            }
         }
-        for at in fours..count {
+        Ok(done)
+    }
+
+    /// Measures some rows.
+    fn measure(
+        &self,
+        heaps: &mut [BinaryHeap<Neighbour>],
+        limits: &mut [f32; QUERIES_A_BLOCK],
+        range: std::ops::Range<usize>,
+    ) -> Offered<()> {
+        // Taxicab distances have no sum to tell what is far: they are measured one by one.
+        let fours = match self.metric {
+            Metric::L1 => range.start,
+            _ => range.start + range.len() / 4 * 4,
+        };
+        for at in (range.start..fours).step_by(4) {
+            let four = [0, 1, 2, 3].map(|offset| self.row(at + offset));
             for (number, heap) in heaps.iter_mut().enumerate() {
-                let distance = exact::distance(self.metric, query(number).0, row(at));
-                self.offer(heap, distance.unwrap_or(f64::NAN), at)?;
+                let sums = self.sums(number, four);
+                for (offset, sum) in sums.into_iter().enumerate() {
+                    self.take(heap, limits, number, sum, at + offset)?;
+                }
+            }
+        }
+        for at in fours..range.end {
+            for (number, heap) in heaps.iter_mut().enumerate() {
+                let distance = exact::distance(self.metric, self.query(number), self.row(at));
+                if self.offer(heap, distance.unwrap_or(f64::NAN), at)? {
+                    limits[number] = self.limit(heap, number);
+                }
             }
         }
         Ok(())
     }
 
+    fn row(&self, at: usize) -> &'a [f32] {
+        &self.rows[at * self.dims..][..self.dims]
+    }
+
+    fn query(&self, number: usize) -> &'a [f32] {
+        self.queries.row(self.start + number)
+    }
+
+    /// Offers row `at` with its sum.
+    #[inline(always)]
+    fn take(
+        &self,
+        heap: &mut BinaryHeap<Neighbour>,
+        limits: &mut [f32; QUERIES_A_BLOCK],
+        number: usize,
+        sum: f32,
+        at: usize,
+    ) -> Offered<()> {
+        if self.is_beyond(sum, limits[number], at) {
+            return Ok(());
+        }
+        let distance = self.distance(sum, self.norms[self.start + number], at);
+        if self.offer(heap, distance, at)? {
+            limits[number] = self.limit(heap, number);
+        }
+        Ok(())
+    }
+
+    /// What the distance of a row is computed from; not for L1.
+    #[inline(always)]
+    fn sum(&self, number: usize, at: usize) -> f32 {
+        match self.metric {
+            Metric::L2 => (self.kernels.f32_l2_squared)(self.query(number), self.row(at)),
+            _ => (self.kernels.f32_dot)(self.query(number), self.row(at)),
+        }
+    }
+
     /// What the distances of four rows are computed from; not for L1.
     #[inline(always)]
-    fn sums(&self, query: &[f32], four: [&[f32]; 4]) -> [f32; 4] {
+    fn sums(&self, number: usize, four: [&[f32]; 4]) -> [f32; 4] {
         match self.metric {
-            Metric::L2 => (self.kernels.f32_l2_squared_x4)(query, four),
-            _ => (self.kernels.f32_dot_x4)(query, four),
+            Metric::L2 => (self.kernels.f32_l2_squared_x4)(self.query(number), four),
+            _ => (self.kernels.f32_dot_x4)(self.query(number), four),
         }
     }
 
@@ -233,19 +371,32 @@ impl<'a> Block<'a> {
         }
     }
 
-    /// What [`Block::is_beyond`] compares with: from it on rows are farther than all that a query has. No
-    /// row is beyond a limit that is no number.
-    fn limit(&self, heap: &BinaryHeap<Neighbour>, norm: f32) -> f32 {
+    /// What [`Block::is_beyond`] compares with: beyond it rows are farther than all that a query has, or
+    /// than it wants. No row is beyond a limit that is no number.
+    fn limit(&self, heap: &BinaryHeap<Neighbour>, number: usize) -> f32 {
         let farthest = match heap.peek() {
             Some(farthest) if heap.len() == self.k => farthest.distance,
-            _ => f64::NAN,
+            // A limit that is no distance of a row may be rounded.
+            _ => self.within + self.within.abs() * 1e-6,
         };
         match self.metric {
             // The sum that it is the root of, to the bit.
-            Metric::L2 => (farthest * farthest) as f32,
+            Metric::L2 => (farthest * farthest.abs()) as f32,
             Metric::InnerProduct => -farthest as f32,
             // As a product for rows of length 1, less what rounding takes.
-            _ => ((1.0 - farthest - 1e-6) * f64::from(norm).sqrt()) as f32,
+            _ => {
+                let norm = f64::from(self.norms[self.start + number]);
+                ((1.0 - farthest - 1e-6) * norm.sqrt()) as f32
+            }
+        }
+    }
+
+    /// What a row must have not to be beyond a limit.
+    fn near(&self, limit: f32) -> Near {
+        match self.metric {
+            Metric::L2 => Near::Distance(limit),
+            Metric::InnerProduct => Near::Product(limit),
+            _ => Near::Cosine(limit),
         }
     }
 
@@ -261,12 +412,7 @@ impl<'a> Block<'a> {
 
     /// Takes a row if it is nearer than what the query has; whether it was.
     #[inline(always)]
-    fn offer(
-        &self,
-        heap: &mut BinaryHeap<Neighbour>,
-        distance: f64,
-        at: usize,
-    ) -> Result<bool, std::collections::TryReserveError> {
+    fn offer(&self, heap: &mut BinaryHeap<Neighbour>, distance: f64, at: usize) -> Offered<bool> {
         if distance > self.within || (distance.is_nan() && !self.within.is_nan()) {
             return Ok(false);
         }

@@ -16,6 +16,7 @@ mod lloyd;
 mod matrix;
 mod rng;
 mod rotation;
+mod sieve;
 
 pub use assign::{nearest, nearest_batch};
 pub use cpu::Cpu;

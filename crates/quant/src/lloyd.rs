@@ -2,12 +2,13 @@
 
 use pgnear_device::{Assign, MemoryBudget, Nearest, Progress, Workers};
 
-use crate::assign::{Best, ROWS_A_BLOCK, Space};
+use crate::assign::{Best, ROWS_A_BLOCK, Sieve, Space, codes_of, panels_of};
 use crate::bounds::Bounds;
 use crate::fill;
 use crate::job::{Stop, unless_cancelled};
 use crate::matrix::Matrix;
 use crate::rng::Rng;
+use crate::sieve::{self, Panels, Queries};
 
 /// Finds the centroid nearest to each sample, of some centroids that lie one after the other, somewhere
 /// else than on the workers; `false` where it could not.
@@ -22,7 +23,11 @@ pub(crate) struct Lloyd<'a, 'w, 'e> {
     samples: &'a Matrix,
     centroids: Matrix,
     bounds: Bounds,
-    /// Whether every chunk keeps lower bounds; they are left away where the budget has no room.
+    /// Codes of the samples, where that pays and the budget has room: then most distances are ruled out by them.
+    codes: Option<Queries>,
+    /// Codes of centroids.
+    panels: Panels,
+    /// Whether every chunk keeps lower bounds instead; they are left away where the budget has no room.
     bounded: bool,
     chunks: Vec<Chunk>,
     /// How far each centroid moved in the last update, in the bounds' units.
@@ -104,8 +109,17 @@ impl<'a, 'w, 'e> Lloyd<'a, 'w, 'e> {
         let update = n * (size_of::<u32>() + size_of::<(f32, u32)>())
             + k * (2 * size_of::<usize>() + size_of::<Task<'_>>());
         let bounds = n.saturating_mul(k).saturating_mul(size_of::<u16>());
+        let codes = n * Queries::bytes_a_query(dims);
         // Whoever computes all distances elsewhere skips none.
-        let bounded = elsewhere.is_none() && bounds.saturating_add(update) <= budget.available();
+        let here = elsewhere.is_none();
+        let fits = |bytes: usize| here && bytes.saturating_add(update) <= budget.available();
+        let codes = if sieve::pays(space.kernels, n) && k >= 2 * SEEDS_A_PASS && fits(codes) {
+            budget.charge(codes)?;
+            Some(codes_of(space.kernels, dims, samples.as_slice())?)
+        } else {
+            None
+        };
+        let bounded = codes.is_none() && fits(bounds);
         if bounded {
             for chunk in &mut chunks {
                 chunk.lower = budget.try_vec_filled(chunk.best.len() * k, 0)?;
@@ -126,6 +140,8 @@ impl<'a, 'w, 'e> Lloyd<'a, 'w, 'e> {
             samples,
             bounds: Bounds::new(&space, dims, f32::INFINITY),
             centroids,
+            codes,
+            panels: Panels::default(),
             bounded,
             chunks,
             moved,
@@ -240,6 +256,8 @@ impl<'a, 'w, 'e> Lloyd<'a, 'w, 'e> {
             space: self.space,
             bounds: self.bounds,
             bounded: self.bounded,
+            codes: self.codes.as_ref(),
+            panels: &self.panels,
             samples: self.samples,
             centroids: &self.centroids,
             moved: &self.moved,
@@ -258,6 +276,17 @@ impl<'a, 'w, 'e> Lloyd<'a, 'w, 'e> {
     fn offer(&mut self, first: usize, end: usize) -> Result<(), Stop> {
         if self.elsewhere.is_some() {
             return self.offer_elsewhere(first, end);
+        }
+        if self.codes.is_some() {
+            let dims = self.samples.dims();
+            let centroids = &self.centroids.as_slice()[first * dims..end * dims];
+            panels_of(
+                self.workers,
+                self.space.kernels,
+                dims,
+                centroids,
+                &mut self.panels,
+            )?;
         }
         self.each_chunk(|view, chunk| view.offer(chunk, first, end))
     }
@@ -288,6 +317,10 @@ impl<'a, 'w, 'e> Lloyd<'a, 'w, 'e> {
     /// changed.
     pub(crate) fn assign_plainly(&mut self) -> Result<usize, Stop> {
         self.chunks.iter_mut().for_each(Chunk::forget);
+        if self.codes.is_some() {
+            // The former centroid tells what is near.
+            self.each_chunk(|view, chunk| view.offer_former(chunk))?;
+        }
         self.offer(0, self.centroids.rows())?;
         self.chunks.iter_mut().for_each(Chunk::count_changed);
         Ok(self.changed())
@@ -417,6 +450,8 @@ struct View<'s> {
     space: Space,
     bounds: Bounds,
     bounded: bool,
+    codes: Option<&'s Queries>,
+    panels: &'s Panels,
     samples: &'s Matrix,
     centroids: &'s Matrix,
     moved: &'s [u16],
@@ -431,6 +466,18 @@ impl View<'_> {
         for (block, best) in chunk.best.chunks_mut(ROWS_A_BLOCK).enumerate() {
             let block = block * ROWS_A_BLOCK;
             let mut c = first;
+            if let Some(rows) = self.codes {
+                let sieve = Sieve {
+                    space: self.space,
+                    centroids: self.centroids,
+                    panels: self.panels,
+                    first,
+                    rows,
+                };
+                let (start, dims) = (chunk.start + block, self.samples.dims());
+                let samples = &self.samples.as_slice()[start * dims..][..best.len() * dims];
+                c = sieve.offer(start, samples, best);
+            }
             while c < end {
                 let count = if end - c >= 4 { 4 } else { 1 };
                 let four: [&[f32]; 4] = std::array::from_fn(|j| self.centroids.row(c + j % count));
@@ -460,6 +507,15 @@ impl View<'_> {
         chunk.error = errors
             .map(|best| f64::from(Bounds::squared(self.space.by, best.key)))
             .sum();
+    }
+
+    /// Offers to each sample of a chunk the centroid that it was assigned to.
+    fn offer_former(&self, chunk: &mut Chunk) {
+        for (i, (best, before)) in chunk.best.iter_mut().zip(&chunk.before).enumerate() {
+            let row = self.samples.row(chunk.start + i);
+            let before = *before as usize;
+            best.offer(before, self.space.key(row, self.centroids.row(before)));
+        }
     }
 
     /// The nearest centroid of a sample that was assigned to `before`. `lower` holds the sample's

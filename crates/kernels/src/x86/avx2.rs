@@ -1,6 +1,7 @@
 //! The `Avx2` level.
 
 use crate::canonical::{Block, LANES};
+use crate::code8::{self, GROUP, QUERIES, Query, ROWS, Rows};
 use crate::level::Level;
 use crate::table::{BitCounts, CosineSums, Kernels};
 use crate::{bits, canonical};
@@ -280,5 +281,58 @@ unsafe fn sum_of_ints(eight: __m256i) -> i32 {
         );
         let two = _mm_add_epi32(four, _mm_shuffle_epi32::<0b01_00_11_10>(four));
         _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32::<0b10_11_00_01>(two)))
+    }
+}
+
+/// See `code8::near`. Only called from what `instantiate!` compiles with AVX2.
+#[inline(always)]
+fn near(queries: &[Query<'_>; QUERIES], panel: &[i8], rows: &Rows) -> [u32; QUERIES] {
+    code8::near(queries, panel, rows, |codes, panel, sums| {
+        // SAFETY: compiled with AVX2; `code8::near` has checked the lengths.
+        unsafe { sums_of_bytes(codes, panel, sums) }
+    })
+}
+
+/// Eight sums at a time, which the registers hold: four queries against two times eight rows.
+///
+/// # Safety
+/// Codes are as long as a row of the panel, which is whole groups. Only called from what is compiled with
+/// AVX2.
+#[inline(always)]
+unsafe fn sums_of_bytes(codes: [&[u8]; QUERIES], panel: &[i8], sums: &mut [[i32; ROWS]; QUERIES]) {
+    const AT_ONCE: usize = 4;
+    // SAFETY: AVX2.
+    let ones = unsafe { _mm256_set1_epi16(1) };
+    for (codes, sums) in codes
+        .as_chunks::<AT_ONCE>()
+        .0
+        .iter()
+        .zip(sums.as_chunks_mut::<AT_ONCE>().0)
+    {
+        for start in (0..ROWS).step_by(2 * WIDTH) {
+            // SAFETY: AVX2; `group` ends with the shortest of all, and a group of a panel has so many rows.
+            unsafe {
+                let mut lanes = [[_mm256_setzero_si256(); 2]; AT_ONCE];
+                for group in 0..panel.len() / (GROUP * ROWS) {
+                    let rows = panel.as_ptr().add(group * GROUP * ROWS + start * GROUP);
+                    let rows = [0, 1]
+                        .map(|part| _mm256_loadu_si256(rows.add(part * GROUP * WIDTH).cast()));
+                    for (code, lanes) in codes.iter().zip(&mut lanes) {
+                        let four = code.as_ptr().add(group * GROUP).cast::<i32>();
+                        let query = _mm256_set1_epi32(four.read_unaligned());
+                        for (lanes, rows) in lanes.iter_mut().zip(rows) {
+                            let pairs = _mm256_maddubs_epi16(query, rows);
+                            *lanes = _mm256_add_epi32(*lanes, _mm256_madd_epi16(pairs, ones));
+                        }
+                    }
+                }
+                for (sums, lanes) in sums.iter_mut().zip(lanes) {
+                    for (part, lanes) in lanes.into_iter().enumerate() {
+                        let at = sums.as_mut_ptr().add(start + part * WIDTH);
+                        _mm256_storeu_si256(at.cast(), lanes);
+                    }
+                }
+            }
+        }
     }
 }

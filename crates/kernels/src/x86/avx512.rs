@@ -2,6 +2,7 @@
 
 use super::avx2::sum_of_eight;
 use crate::canonical::{Block, LANES};
+use crate::code8::{self, GROUP, QUERIES, Query, ROWS, Rows};
 use crate::level::Level;
 use crate::table::{BitCounts, CosineSums, Kernels};
 use crate::{bits, canonical};
@@ -19,7 +20,7 @@ instantiate!(
 /// Private, and used only by the functions that `instantiate!` compiles with AVX-512: where a
 /// method below runs, the CPU has it. Every SAFETY note builds on that.
 #[derive(Clone, Copy)]
-struct Lanes([__m512; 2]);
+pub(super) struct Lanes([__m512; 2]);
 
 /// Lanes of a register.
 const WIDTH: usize = 16;
@@ -143,7 +144,7 @@ impl Block for Lanes {
 }
 
 /// Code bytes to a step: one register of codes, two of the query.
-const STEP: usize = 64;
+pub(super) const STEP: usize = 64;
 
 /// See `code4::dot`, and the note on sizes at the `Avx2` level.
 ///
@@ -173,5 +174,61 @@ fn dot_of_nibbles(query: &[i8], code: &[u8]) -> i32 {
             at += STEP;
         }
         _mm512_reduce_add_epi32(sum)
+    }
+}
+
+/// See `code8::near`. Only called from what `instantiate!` compiles with AVX-512.
+#[inline(always)]
+fn near(queries: &[Query<'_>; QUERIES], panel: &[i8], rows: &Rows) -> [u32; QUERIES] {
+    code8::near(queries, panel, rows, |codes, panel, sums| {
+        // SAFETY: compiled with AVX-512 BW; `code8::near` has checked the lengths.
+        unsafe { sums_of_bytes(codes, panel, sums, |sum, a, b| add_products(sum, a, b)) }
+    })
+}
+
+/// Adds the products of four bytes to each lane, of `a` from 0 to 127 (two products then fit 16 bits).
+///
+/// # Safety
+/// Only called from what is compiled with AVX-512.
+#[inline(always)]
+unsafe fn add_products(sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
+    // SAFETY: AVX-512 BW.
+    unsafe {
+        let pairs = _mm512_maddubs_epi16(a, b);
+        _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)))
+    }
+}
+
+/// Sixteen sums that fill the registers: eight queries against two times sixteen rows. `add` adds the
+/// products of four bytes to each lane.
+///
+/// # Safety
+/// Codes are as long as a row of the panel, which is whole groups. Only called from what is compiled with
+/// AVX-512 and what `add` needs, which adds the products of four bytes to each lane.
+#[inline(always)]
+pub(super) unsafe fn sums_of_bytes(
+    codes: [&[u8]; QUERIES],
+    panel: &[i8],
+    sums: &mut [[i32; ROWS]; QUERIES],
+    add: impl Fn(__m512i, __m512i, __m512i) -> __m512i,
+) {
+    // SAFETY: AVX-512 F; `group` ends with the shortest of all.
+    unsafe {
+        let mut lanes = [[_mm512_setzero_si512(); 2]; QUERIES];
+        for group in 0..panel.len() / (GROUP * ROWS) {
+            let rows = panel.as_ptr().add(group * GROUP * ROWS);
+            let rows = [0, 1].map(|part| _mm512_loadu_si512(rows.add(part * GROUP * WIDTH).cast()));
+            for (code, lanes) in codes.iter().zip(&mut lanes) {
+                let four = code.as_ptr().add(group * GROUP).cast::<i32>();
+                let query = _mm512_set1_epi32(four.read_unaligned());
+                lanes[0] = add(lanes[0], query, rows[0]);
+                lanes[1] = add(lanes[1], query, rows[1]);
+            }
+        }
+        for (sums, lanes) in sums.iter_mut().zip(lanes) {
+            for (part, lanes) in lanes.into_iter().enumerate() {
+                _mm512_storeu_si512(sums.as_mut_ptr().add(part * WIDTH).cast(), lanes);
+            }
+        }
     }
 }

@@ -31,6 +31,10 @@ macro_rules! instantiate {
             bit_hamming(a: &[u8], b: &[u8]) -> u64 = bits::hamming;
             bit_jaccard_counts(a: &[u8], b: &[u8]) -> BitCounts = bits::jaccard_counts;
             code4_dot(query: &[i8], code: &[u8]) -> i32 = dot_of_nibbles;
+            code8_encode(vector: &[f32], most: f32, code: &mut [i8]) -> code8::Encoded
+                = code8::encode;
+            code8_near(queries: &[Query<'_>; QUERIES], panel: &[i8], rows: &Rows) -> [u32; QUERIES]
+                = near;
         );
 
         pub(crate) static TABLE: Kernels = Kernels {
@@ -54,6 +58,8 @@ macro_rules! instantiate {
             bit_hamming,
             bit_jaccard_counts,
             code4_dot,
+            code8_encode,
+            code8_near,
         };
     };
     (@functions $features:literal;
@@ -88,3 +94,4 @@ pub(crate) fn prefetch(start: *const u8, bytes: usize) {
 
 pub(crate) mod avx2;
 pub(crate) mod avx512;
+pub(crate) mod avx512vnni;
