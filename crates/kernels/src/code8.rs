@@ -79,6 +79,9 @@ impl Rows {
     };
 }
 
+/// Estimated products, query by query and row by row.
+pub type Products = [[f32; ROWS]; QUERIES];
+
 /// Sums of products of whole numbers, query by query and row by row.
 pub(crate) type Sums = [[i32; ROWS]; QUERIES];
 
@@ -136,7 +139,8 @@ pub(crate) fn encode(vector: &[f32], most: f32, code: &mut [i8]) -> Encoded {
     }
 }
 
-/// For each query a bit for each row whose product may be large enough. `sums` is a level's own.
+/// Writes the estimated products; for each query a bit for each row whose product may be large enough. `sums`
+/// is a level's own.
 ///
 /// # Panics
 /// Where codes and panel don't match: the SIMD levels read by the panel's length.
@@ -145,6 +149,7 @@ pub(crate) fn near(
     queries: &[Query<'_>; QUERIES],
     panel: &[i8],
     rows: &Rows,
+    products: &mut Products,
     sums: impl FnOnce([&[u8]; QUERIES], &[i8], &mut Sums),
 ) -> [u32; QUERIES] {
     let dims = panel.len() / ROWS;
@@ -153,13 +158,15 @@ pub(crate) fn near(
         panel.len().is_multiple_of(ROWS * GROUP) && codes.iter().all(|code| code.len() == dims),
         "queries and panel do not match"
     );
-    let mut products = [[0; ROWS]; QUERIES];
-    sums(codes, panel, &mut products);
+    let mut exact = [[0; ROWS]; QUERIES];
+    sums(codes, panel, &mut exact);
     let mut near = [0; QUERIES];
-    for ((query, products), near) in queries.iter().zip(&products).zip(&mut near) {
+    for (((query, sums), products), near) in queries.iter().zip(&exact).zip(products).zip(&mut near)
+    {
         let mut bits = [0u32; ROWS];
         for row in 0..ROWS {
-            let product = (products[row] - rows.offset[row]) as f32 * rows.scale[row] * query.scale;
+            let product = (sums[row] - rows.offset[row]) as f32 * rows.scale[row] * query.scale;
+            products[row] = product;
             let wanted = query.bound
                 + query.by_length * rows.length[row]
                 + query.by_error * rows.error[row]

@@ -120,5 +120,7 @@ pub(crate) static TABLE: Kernels = Kernels {
     bit_jaccard_counts: bits::jaccard_counts,
     code4_dot: code4::dot,
     code8_encode: code8::encode,
-    code8_near: |queries, panel, rows| code8::near(queries, panel, rows, code8::sums),
+    code8_near: |queries, panel, rows, products| {
+        code8::near(queries, panel, rows, products, code8::sums)
+    },
 };

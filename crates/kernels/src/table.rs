@@ -75,10 +75,15 @@ pub struct Kernels {
     pub code4_dot: fn(&[i8], &[u8]) -> i32,
     /// The whole numbers from `-most` to `most` that a vector is nearest to: one for each dimension.
     pub code8_encode: fn(&[f32], f32, &mut [i8]) -> code8::Encoded,
-    /// For each query a bit for each row of a panel (codes as [`code8`] lays them out) that may have a
-    /// product as large as the query looks for. Panics where codes and panel don't match.
-    pub code8_near:
-        fn(&[code8::Query<'_>; code8::QUERIES], &[i8], &code8::Rows) -> [u32; code8::QUERIES],
+    /// Writes the estimated products of eight queries with the rows of a panel (codes as [`code8`] lays
+    /// them out); for each query a bit for each row that may have one as large as the query looks for.
+    /// Panics where codes and panel don't match.
+    pub code8_near: fn(
+        &[code8::Query<'_>; code8::QUERIES],
+        &[i8],
+        &code8::Rows,
+        &mut code8::Products,
+    ) -> [u32; code8::QUERIES],
 }
 
 /// The environment variable that overrides the choice of level, for tests and fault-finding.

@@ -443,8 +443,13 @@ fn bytes_are_the_same_numbers_on_every_level() {
                         .sum()
                 });
                 for k in levels() {
-                    let near = (k.code8_near)(&queries, &panel, &rows);
+                    let mut products = [[0.0; code8::ROWS]; code8::QUERIES];
+                    let near = (k.code8_near)(&queries, &panel, &rows, &mut products);
                     assert_eq!(near, expected, "{} {dims}", k.level);
+                    let row = (pick + 7) % code8::ROWS;
+                    if row != 5 {
+                        assert_eq!(products[3][row], product(3, row) as f32 * 2.0);
+                    }
                 }
             }
         }

@@ -67,6 +67,24 @@ pub fn encode(y: &[f32], code: &mut [u8]) -> Terms {
     }
 }
 
+/// Writes what a code stands for: a vector near to the one that it was made of.
+///
+/// # Panics
+/// Where the code has another length.
+pub fn decode(terms: Terms, code: &[u8], y: &mut [f32]) {
+    let half = code_bytes(y.len());
+    assert_eq!(code.len(), half, "code has another length");
+    let scale = terms.factor / -4.0;
+    for (at, y) in y.iter_mut().enumerate() {
+        let cell = if at < half {
+            code[at] & 15
+        } else {
+            code[at - half] >> 4
+        };
+        *y = f32::from(cell as i8 * 2 - 15) * scale;
+    }
+}
+
 /// The nearest finite number.
 fn finite(x: f64) -> f32 {
     (x as f32).clamp(f32::MIN, f32::MAX)

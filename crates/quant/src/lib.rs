@@ -14,6 +14,7 @@ mod kmeans;
 mod knn;
 mod lloyd;
 mod matrix;
+pub mod panel4;
 mod rng;
 mod rotation;
 mod sieve;

@@ -124,7 +124,8 @@ impl Panel {
         kernels: &Kernels,
         queries: &[code8::Query<'_>; QUERIES],
     ) -> [u32; QUERIES] {
-        (kernels.code8_near)(queries, &self.codes, &self.rows)
+        let mut products = [[0.0; ROWS]; QUERIES];
+        (kernels.code8_near)(queries, &self.codes, &self.rows, &mut products)
     }
 }
 

@@ -130,6 +130,15 @@ impl<const N: usize> Default for Nearest<N> {
 }
 
 impl<const N: usize> Nearest<N> {
+    /// The score below which one is taken.
+    pub fn farthest(&self) -> f32 {
+        if self.len == N {
+            self.items[N - 1].score()
+        } else {
+            f32::INFINITY
+        }
+    }
+
     #[inline(always)]
     pub fn offer(&mut self, item: Item) {
         if self.len == N {

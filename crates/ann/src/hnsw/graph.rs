@@ -9,10 +9,11 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use pgnear_device::{Progress, Workers};
+use pgnear_device::{MemoryBudget, Progress, Workers};
 use pgnear_kernels::prefetch;
 
 use super::beam::{Beam, Item, Visited};
+use super::cells::{self, Cells, Room};
 use super::entries::{self, Groups};
 use super::meta::Meta;
 use super::select::{Pairs, Selection, select};
@@ -26,6 +27,9 @@ const SLACK: usize = 16;
 /// its own nodes do not see.
 const BATCH: usize = 2048;
 const BATCH_SHARE: usize = 32;
+/// Where nodes can be found together, one in so many is added by a search before: theirs are the links
+/// that lead far.
+const FIRST_SHARE: usize = 16;
 /// Nodes of a task handed to a thread.
 const TASK: usize = 16;
 /// Blobs of a chunk.
@@ -154,6 +158,8 @@ struct Scratch {
     fresh: Vec<u32>,
     candidates: Vec<Item>,
     selection: Selection,
+    /// Where nodes find their neighbours together.
+    room: Option<Room>,
 }
 
 struct BlobPairs<'a> {
@@ -185,6 +191,7 @@ pub(super) fn build(
     progress: &Progress,
     meta: &Meta,
     blobs: &Blobs,
+    budget: &MemoryBudget,
 ) -> Result<(Graph, Groups), Error> {
     let nodes = blobs.len();
     progress.begin(nodes as u64);
@@ -200,6 +207,7 @@ pub(super) fn build(
             fresh: alloc::with_capacity(meta.layout.degree + SLACK)?,
             candidates: Vec::new(),
             selection: Selection::default(),
+            room: None,
         });
     }
     let mut build = Build {
@@ -211,19 +219,24 @@ pub(super) fn build(
         scratches: Mutex::new(scratches),
         failed: Mutex::new(None),
     };
+    let together = cells::serve(meta, blobs, budget, workers.threads());
+    let one_by_one = if together { nodes / FIRST_SHARE } else { nodes };
     let mut done = 0;
     let mut with_groups = 0;
     let mut chosen = Vec::new();
     let mut back = Vec::new();
-    while done < nodes {
+    while done < one_by_one {
         if done >= 2 * with_groups {
             with_groups = done;
             build.regroup(done)?;
         }
-        let count = (done / BATCH_SHARE).clamp(1, BATCH).min(nodes - done);
+        let count = (done / BATCH_SHARE).clamp(1, BATCH).min(one_by_one - done);
         build.add(workers, done, count, &mut chosen, &mut back)?;
         done += count;
         progress.advance(count as u64);
+    }
+    if done < nodes {
+        build.add_together(workers, done, &mut chosen, &mut back, progress)?;
     }
     build.cut_all(workers)?;
     build.regroup(nodes)?;
@@ -243,6 +256,11 @@ struct Build<'a> {
 
 /// No neighbour.
 const NONE: u32 = u32::MAX;
+
+/// A link from `target` to `node`, in the order of targets.
+fn pair(target: u32, node: u32) -> u64 {
+    u64::from(target) << 32 | u64::from(node)
+}
 
 impl Build<'_> {
     /// Makes the table of entry points of the first `done` nodes, a random sample of which are the
@@ -278,32 +296,154 @@ impl Build<'_> {
             });
         });
         self.verdict(went_on)?;
+        self.link(workers, batch, chosen, back)
+    }
 
-        back.clear();
-        alloc::reserve(back, count * degree)?;
-        for (node, list) in batch.iter().zip(chosen.chunks(degree)) {
-            let list = list.iter().copied().take_while(|link| *link != NONE);
-            for target in list.clone() {
-                back.push(u64::from(target) << 32 | u64::from(*node));
+    /// Adds all nodes from `order[done]` on, whose neighbours are found together.
+    fn add_together(
+        &mut self,
+        workers: &Workers<'_>,
+        done: usize,
+        chosen: &mut Vec<u32>,
+        back: &mut Vec<u64>,
+        progress: &Progress,
+    ) -> Result<(), Error> {
+        let degree = self.graph.degree;
+        let width = self.meta.spec().ef_construction.into();
+        let cells = Cells::new(workers, self.meta, self.blobs, self.order, done)?;
+        let mut homes = cells.homes().peekable();
+        let mut batch = alloc::with_capacity(cells::BATCH)?;
+        while homes.peek().is_some() {
+            batch.clear();
+            let mut tasks = alloc::with_capacity(cells::BATCH)?;
+            while let Some(home) = homes.next_if(|_| batch.len() + cells::HOME <= cells::BATCH) {
+                let nodes = cells.nodes(home);
+                batch.extend_from_slice(nodes);
+                tasks.push((home, nodes.len()));
             }
+            chosen.clear();
+            alloc::reserve(chosen, batch.len() * degree)?;
+            chosen.resize(batch.len() * degree, NONE);
+            let mut rest = &mut chosen[..];
+            let mut lists = alloc::with_capacity(tasks.len())?;
+            for (home, nodes) in &tasks {
+                let (mine, others) = rest.split_at_mut(nodes * degree);
+                lists.push((*home, mine));
+                rest = others;
+            }
+            let this = &*self;
+            let went_on = workers.for_each_mut(&mut lists, |_, (home, lists)| {
+                this.with_scratch(|scratch| {
+                    let mut room = match scratch.room.take() {
+                        Some(room) => room,
+                        None => Room::new(this.meta)?,
+                    };
+                    let nodes = cells.nodes(*home);
+                    let met = cells.meet(*home, width, &mut room, |at, found| {
+                        let list = &mut lists[at * degree..][..degree];
+                        this.select_of(scratch, nodes[at], found.iter().map(|item| item.node()))?;
+                        for (link, at) in list.iter_mut().zip(&scratch.selection.chosen) {
+                            *link = scratch.candidates[*at as usize].node();
+                        }
+                        Ok(())
+                    });
+                    scratch.room = Some(room);
+                    met
+                });
+            });
+            drop(lists);
+            self.verdict(went_on)?;
+            self.link_together(workers, &batch, chosen, back)?;
+            progress.advance(batch.len() as u64);
+        }
+        Ok(())
+    }
+
+    /// Enters the lists chosen for new nodes, and the links back.
+    fn link(
+        &mut self,
+        workers: &Workers<'_>,
+        batch: &[u32],
+        chosen: &[u32],
+        back: &mut Vec<u64>,
+    ) -> Result<(), Error> {
+        back.clear();
+        alloc::reserve(back, chosen.len())?;
+        for (node, list) in batch.iter().zip(chosen.chunks(self.graph.degree)) {
+            let list = list.iter().copied().take_while(|link| *link != NONE);
+            back.extend(list.clone().map(|target| pair(target, *node)));
             self.graph.set(*node, list);
         }
         back.sort_unstable();
-        let this = &*self;
-        let back = &back[..];
+        self.each_target(workers, back, |scratch, target, pairs| {
+            for pair in pairs {
+                self.link_back(target, *pair as u32, scratch)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Enters links both ways. Unlike new nodes, these may have links already, and may have chosen each other.
+    fn link_together(
+        &self,
+        workers: &Workers<'_>,
+        batch: &[u32],
+        chosen: &[u32],
+        pairs: &mut Vec<u64>,
+    ) -> Result<(), Error> {
+        pairs.clear();
+        alloc::reserve(pairs, 2 * chosen.len())?;
+        for (node, list) in batch.iter().zip(chosen.chunks(self.graph.degree)) {
+            for other in list.iter().take_while(|link| **link != NONE) {
+                pairs.extend([pair(*node, *other), pair(*other, *node)]);
+            }
+        }
+        pairs.sort_unstable();
+        pairs.dedup();
+        self.each_target(workers, pairs, |scratch, target, pairs| {
+            let links = &mut scratch.fresh;
+            links.clear();
+            alloc::reserve(links, self.graph.capacity + pairs.len())?;
+            links.extend(self.graph.neighbours(target));
+            for pair in pairs {
+                let other = *pair as u32;
+                if !links.contains(&other) {
+                    links.push(other);
+                }
+            }
+            if links.len() <= self.graph.capacity {
+                self.graph.set(target, links.iter().copied());
+                return Ok(());
+            }
+            let links = std::mem::take(links);
+            self.cut(target, links.iter().copied(), scratch)?;
+            scratch.fresh = links;
+            Ok(())
+        })
+    }
+
+    /// Does `work` on the pairs of each target, all at once.
+    fn each_target(
+        &self,
+        workers: &Workers<'_>,
+        pairs: &[u64],
+        work: impl Fn(&mut Scratch, u32, &[u64]) -> Result<(), Error> + Sync,
+    ) -> Result<(), Error> {
+        let size = TASK * self.graph.degree;
         // Tasks begin and end between targets.
-        let tasks = back.len().div_ceil(TASK * degree);
+        let tasks = pairs.len().div_ceil(size);
         let went_on = workers.for_each(tasks, |task| {
             let start = |task: usize| {
-                let at = (task * TASK * degree).min(back.len());
-                let before = back[..at].last().map(|pair| pair >> 32);
-                at + (back[at..].iter())
+                let at = (task * size).min(pairs.len());
+                let before = pairs[..at].last().map(|pair| pair >> 32);
+                at + (pairs[at..].iter())
                     .take_while(|pair| Some(**pair >> 32) == before)
                     .count()
             };
-            this.with_scratch(|scratch| {
-                for pair in &back[start(task)..start(task + 1)] {
-                    this.link_back((pair >> 32) as u32, *pair as u32, scratch)?;
+            self.with_scratch(|scratch| {
+                let pairs = &pairs[start(task)..start(task + 1)];
+                for of_one in pairs.chunk_by(|a, b| a >> 32 == b >> 32) {
+                    work(scratch, (of_one[0] >> 32) as u32, of_one)?;
                 }
                 Ok(())
             });
@@ -402,12 +542,32 @@ impl Build<'_> {
         if self.graph.push(target, node) {
             return Ok(());
         }
-        self.cut(target, Some(node), scratch)
+        self.cut(target, self.graph.neighbours(target).chain([node]), scratch)
     }
 
-    /// Cuts a list, and one more node, back to the degree.
-    fn cut(&self, target: u32, more: Option<u32>, scratch: &mut Scratch) -> Result<(), Error> {
-        let blob = self.blobs.get(target);
+    /// Gives a node those of `links` that it should keep, no more than the degree.
+    fn cut(
+        &self,
+        target: u32,
+        links: impl Iterator<Item = u32>,
+        scratch: &mut Scratch,
+    ) -> Result<(), Error> {
+        self.select_of(scratch, target, links)?;
+        let chosen = scratch.selection.chosen.iter();
+        let candidates = &scratch.candidates;
+        self.graph
+            .set(target, chosen.map(|at| candidates[*at as usize].node()));
+        Ok(())
+    }
+
+    /// Chooses the neighbours of a node out of some others.
+    fn select_of(
+        &self,
+        scratch: &mut Scratch,
+        node: u32,
+        others: impl Iterator<Item = u32>,
+    ) -> Result<(), Error> {
+        let blob = self.blobs.get(node);
         let Scratch {
             scorer,
             pair_scorer,
@@ -417,10 +577,9 @@ impl Build<'_> {
         } = scratch;
         scorer.set_blob(blob);
         candidates.clear();
-        alloc::reserve(candidates, self.graph.capacity + 1)?;
-        for neighbour in self.graph.neighbours(target).chain(more) {
-            let score = scorer.score(self.blobs.get(neighbour));
-            candidates.push(Item::new(score, neighbour));
+        for other in others {
+            alloc::reserve(candidates, 1)?;
+            candidates.push(Item::new(scorer.score(self.blobs.get(other)), other));
         }
         candidates.sort_unstable();
         let copies = scorer.score_of_copies(blob);
@@ -431,9 +590,6 @@ impl Build<'_> {
         };
         let limit = self.graph.degree;
         select(candidates, copies, limit, limit, &mut pairs, selection);
-        let chosen = selection.chosen.iter();
-        self.graph
-            .set(target, chosen.map(|at| candidates[*at as usize].node()));
         Ok(())
     }
 
@@ -445,7 +601,7 @@ impl Build<'_> {
                 for node in task * TASK..nodes.min((task + 1) * TASK) {
                     let node = node as u32;
                     if self.graph.list(node).len() > self.graph.degree {
-                        self.cut(node, None, scratch)?;
+                        self.cut(node, self.graph.neighbours(node), scratch)?;
                     }
                 }
                 Ok(())

@@ -2,6 +2,7 @@
 
 mod beam;
 mod build;
+mod cells;
 mod centre;
 mod check;
 mod cost;

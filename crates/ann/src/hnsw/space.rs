@@ -343,7 +343,7 @@ impl Scorer {
 /// What precedes a code. Bytes of a damaged page may be any numbers: scores are then nonsense, and
 /// searches go astray, but exact distances are handed out all the same.
 #[inline(always)]
-fn terms(blob: &[u8]) -> Terms {
+pub(super) fn terms(blob: &[u8]) -> Terms {
     let float = |at| f32::from_bits(crate::page::u32_at(blob, at));
     Terms {
         norm_squared: float(0),

@@ -4,7 +4,7 @@ use pgnear_ann::hnsw::{Builder, build_bytes};
 use pgnear_ann::memory::{MemoryStore, MemoryWriter};
 use pgnear_ann::{Element, Error, Store};
 use pgnear_device::{CancelFlag, MemoryBudget, Pool, Progress};
-use pgnear_kernels::Metric;
+use pgnear_kernels::{Level, Metric, kernels};
 use pgnear_quant::Job;
 
 use crate::world::*;
@@ -52,6 +52,42 @@ fn a_build_says_what_it_takes_and_keeps_to_it() {
         assert_eq!(pushed == 5000, fits, "{limit}");
         assert_eq!(builder.rows(), pushed);
     }
+}
+
+/// With memory for no more than the graph, nodes are added one by one, and else many together.
+#[test]
+fn graphs_are_alike_however_their_nodes_find_each_other() {
+    let spec = spec(Element::F32, Metric::Cosine, 40);
+    let rows = rows(&spec, 6000, 3);
+    let least = build_bytes(&spec, 8192, 6000, 1).unwrap() as usize;
+    let one_by_one = build_within(&spec, &rows, 8192, 1, MemoryBudget::new(least));
+    let together = build(&spec, &rows, 8192);
+    assert!(bytes_of(&one_by_one) != bytes_of(&together) || kernels().level == Level::Scalar);
+    for store in [&one_by_one, &together] {
+        assert_eq!(harm(store), [] as [String; 0]);
+        assert_eq!(count(store, "unreached"), 0);
+    }
+    for ef in [10, 40] {
+        let recalls = [&one_by_one, &together].map(|store| recall(&spec, store, &rows, ef));
+        assert!(recalls[1] >= recalls[0] - 0.02, "{ef}: {recalls:?}");
+    }
+}
+
+/// Copies are at one distance from each other, and from every row: none is nearer than another, and yet
+/// they should not all have the same few neighbours.
+#[test]
+fn paths_lead_to_copies_however_many() {
+    let spec = spec(Element::F32, Metric::L2, 16);
+    let three = rows(&spec, 3, 9);
+    let three: Vec<_> = three.into_values().collect();
+    let rows: Rows = (0..6000).map(|n| (tid(n), three[n % 3].clone())).collect();
+    let store = build(&spec, &rows, 8192);
+    assert_eq!(harm(&store), [] as [String; 0]);
+    let unreached = count(&store, "unreached");
+    assert!(
+        unreached < 600 || kernels().level == Level::Scalar,
+        "{unreached}"
+    );
 }
 
 #[test]

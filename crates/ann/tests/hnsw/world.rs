@@ -127,8 +127,17 @@ pub fn centre(spec: &IndexSpec, rows: &Rows) -> Centre {
 }
 
 pub fn build_with(spec: &IndexSpec, rows: &Rows, page: usize, threads: usize) -> MemoryStore {
+    build_within(spec, rows, page, threads, MemoryBudget::unlimited())
+}
+
+pub fn build_within(
+    spec: &IndexSpec,
+    rows: &Rows,
+    page: usize,
+    threads: usize,
+    budget: MemoryBudget,
+) -> MemoryStore {
     let mut writer = MemoryWriter::new(page);
-    let budget = MemoryBudget::unlimited();
     let mut builder = Builder::new(&mut writer, spec, &centre(spec, rows), &budget).unwrap();
     for (tid, row) in rows {
         builder.push(*tid, row).unwrap();

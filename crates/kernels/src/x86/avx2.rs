@@ -1,7 +1,7 @@
 //! The `Avx2` level.
 
 use crate::canonical::{Block, LANES};
-use crate::code8::{self, GROUP, QUERIES, Query, ROWS, Rows};
+use crate::code8::{self, GROUP, Products, QUERIES, Query, ROWS, Rows};
 use crate::level::Level;
 use crate::table::{BitCounts, CosineSums, Kernels};
 use crate::{bits, canonical};
@@ -286,8 +286,13 @@ unsafe fn sum_of_ints(eight: __m256i) -> i32 {
 
 /// See `code8::near`. Only called from what `instantiate!` compiles with AVX2.
 #[inline(always)]
-fn near(queries: &[Query<'_>; QUERIES], panel: &[i8], rows: &Rows) -> [u32; QUERIES] {
-    code8::near(queries, panel, rows, |codes, panel, sums| {
+fn near(
+    queries: &[Query<'_>; QUERIES],
+    panel: &[i8],
+    rows: &Rows,
+    products: &mut Products,
+) -> [u32; QUERIES] {
+    code8::near(queries, panel, rows, products, |codes, panel, sums| {
         // SAFETY: compiled with AVX2; `code8::near` has checked the lengths.
         unsafe { sums_of_bytes(codes, panel, sums) }
     })

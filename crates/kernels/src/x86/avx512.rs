@@ -2,7 +2,7 @@
 
 use super::avx2::sum_of_eight;
 use crate::canonical::{Block, LANES};
-use crate::code8::{self, GROUP, QUERIES, Query, ROWS, Rows};
+use crate::code8::{self, GROUP, Products, QUERIES, Query, ROWS, Rows};
 use crate::level::Level;
 use crate::table::{BitCounts, CosineSums, Kernels};
 use crate::{bits, canonical};
@@ -179,8 +179,13 @@ fn dot_of_nibbles(query: &[i8], code: &[u8]) -> i32 {
 
 /// See `code8::near`. Only called from what `instantiate!` compiles with AVX-512.
 #[inline(always)]
-fn near(queries: &[Query<'_>; QUERIES], panel: &[i8], rows: &Rows) -> [u32; QUERIES] {
-    code8::near(queries, panel, rows, |codes, panel, sums| {
+fn near(
+    queries: &[Query<'_>; QUERIES],
+    panel: &[i8],
+    rows: &Rows,
+    products: &mut Products,
+) -> [u32; QUERIES] {
+    code8::near(queries, panel, rows, products, |codes, panel, sums| {
         // SAFETY: compiled with AVX-512 BW; `code8::near` has checked the lengths.
         unsafe { sums_of_bytes(codes, panel, sums, |sum, a, b| add_products(sum, a, b)) }
     })

@@ -1,7 +1,7 @@
 //! The `Avx512Vnni` level: sums of floats are those of `Avx512`, those of bytes take one instruction.
 
 use super::avx512::{Lanes, STEP, sums_of_bytes};
-use crate::code8::{self, QUERIES, Query, Rows};
+use crate::code8::{self, Products, QUERIES, Query, Rows};
 use crate::level::Level;
 use crate::table::{BitCounts, CosineSums, Kernels};
 use crate::{bits, canonical};
@@ -40,8 +40,13 @@ fn dot_of_nibbles(query: &[i8], code: &[u8]) -> i32 {
 
 /// See `code8::near`. Only called from what `instantiate!` compiles with VNNI.
 #[inline(always)]
-fn near(queries: &[Query<'_>; QUERIES], panel: &[i8], rows: &Rows) -> [u32; QUERIES] {
-    code8::near(queries, panel, rows, |codes, panel, sums| {
+fn near(
+    queries: &[Query<'_>; QUERIES],
+    panel: &[i8],
+    rows: &Rows,
+    products: &mut Products,
+) -> [u32; QUERIES] {
+    code8::near(queries, panel, rows, products, |codes, panel, sums| {
         // SAFETY: compiled with AVX-512 and VNNI; `code8::near` has checked the lengths.
         unsafe {
             sums_of_bytes(codes, panel, sums, |sum, a, b| {

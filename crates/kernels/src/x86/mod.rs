@@ -33,8 +33,9 @@ macro_rules! instantiate {
             code4_dot(query: &[i8], code: &[u8]) -> i32 = dot_of_nibbles;
             code8_encode(vector: &[f32], most: f32, code: &mut [i8]) -> code8::Encoded
                 = code8::encode;
-            code8_near(queries: &[Query<'_>; QUERIES], panel: &[i8], rows: &Rows) -> [u32; QUERIES]
-                = near;
+            code8_near(
+                queries: &[Query<'_>; QUERIES], panel: &[i8], rows: &Rows, products: &mut Products
+            ) -> [u32; QUERIES] = near;
         );
 
         pub(crate) static TABLE: Kernels = Kernels {
