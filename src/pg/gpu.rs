@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use pgnear_device::remote::{DeviceInfo, Launch, Remote, Tally, Wait, suits};
 use pgnear_device::{Device, DeviceError, Wanted};
+use pgnear_quant::multiplications_a_second;
 use pgnear_values::{Code, ValueError, error};
 use pgrx::pg_sys;
 
@@ -20,6 +21,8 @@ use super::settings::{self, Gpu};
 const SLOT_BYTES: usize = 16 << 20;
 /// A program that says nothing for so long hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// What starting a GPU takes, as long as it is not known: 0.25 s on an H100.
+const START: Duration = Duration::from_millis(300);
 /// After a failure no GPU is asked for so long.
 const REST: Duration = Duration::from_secs(60);
 
@@ -35,6 +38,8 @@ pub struct Stats {
     /// Why, the last time.
     pub last_error: Option<String>,
     rest_until: Option<Instant>,
+    /// How long it took to start, the last time.
+    start: Option<Duration>,
 }
 
 thread_local! {
@@ -111,9 +116,12 @@ fn is_wanted(multiplications: f64) -> bool {
         Gpu::Off => false,
         Gpu::On => true,
         Gpu::Auto => {
-            let rests = STATS.with_borrow(|stats| stats.rest_until);
-            multiplications >= settings::gpu_min_work()
-                && rests.is_none_or(|until| Instant::now() >= until)
+            let (rests, start) = STATS.with_borrow(|stats| (stats.rest_until, stats.start));
+            let least = settings::gpu_min_work().unwrap_or_else(|| {
+                let pace = multiplications_a_second() * settings::search_threads() as f64;
+                pace * start.unwrap_or(START).as_secs_f64()
+            });
+            multiplications >= least && rests.is_none_or(|until| Instant::now() >= until)
         }
     }
 }
@@ -146,7 +154,10 @@ impl Running {
         }
         let started = Instant::now();
         match Remote::start(&launch(), Box::new(Backend)) {
-            Ok(remote) => Ok(Some(Running { remote, started })),
+            Ok(remote) => {
+                STATS.with_borrow_mut(|stats| stats.start = Some(started.elapsed()));
+                Ok(Some(Running { remote, started }))
+            }
             Err(DeviceError::Lost(why)) => failed(why, false).map(|()| None),
             Err(other) => Err(value_error_of(other)),
         }

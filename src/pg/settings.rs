@@ -14,7 +14,7 @@ static MAX_THREADS: GucSetting<i32> = GucSetting::<i32>::new(0);
 static GPU: GucSetting<Gpu> = GucSetting::<Gpu>::new(Gpu::Auto);
 static GPU_DEVICE: GucSetting<i32> = GucSetting::<i32>::new(0);
 static GPU_MEMORY_LIMIT: GucSetting<i32> = GucSetting::<i32>::new(0);
-static GPU_MIN_WORK: GucSetting<f64> = GucSetting::<f64>::new(20.0);
+static GPU_MIN_WORK: GucSetting<f64> = GucSetting::<f64>::new(-1.0);
 static GPU_PROGRAM: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static GPU_LIBRARY_FOLDER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static IVFFLAT_PROBES: GucSetting<i32> = GucSetting::<i32>::new(1);
@@ -112,9 +112,10 @@ pub fn gpu_memory_limit() -> u64 {
     (GPU_MEMORY_LIMIT.get().max(0) as u64) << 20
 }
 
-/// Multiplications from which on work goes to a GPU.
-pub fn gpu_min_work() -> f64 {
-    GPU_MIN_WORK.get() * 1e9
+/// Multiplications from which on work goes to a GPU, where they are set.
+pub fn gpu_min_work() -> Option<f64> {
+    let billions = GPU_MIN_WORK.get();
+    (billions >= 0.0).then_some(billions * 1e9)
 }
 
 /// The program that drives the GPU, where it is not the installed one.
@@ -290,9 +291,9 @@ fn define_gpu() {
     GucRegistry::define_float_guc(
         c"pgnear.gpu_min_work",
         c"Sets how many billions of multiplications work must have to go to a GPU",
-        c"Queries times rows times dimensions. Starting the GPU takes some tenths of a second.",
+        c"Queries times rows times dimensions. -1 is what all cores do in the time that a GPU takes to start.",
         &GPU_MIN_WORK,
-        0.0,
+        -1.0,
         1e12,
         GucContext::Userset,
         GucFlags::default(),
