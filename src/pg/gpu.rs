@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use pgnear_device::remote::{DeviceInfo, Launch, Remote, Tally, Wait, suits};
 use pgnear_device::{Device, DeviceError, Wanted};
+use pgnear_kernels::Metric;
 use pgnear_quant::multiplications_a_second;
 use pgnear_values::{Code, ValueError, error};
 use pgrx::pg_sys;
@@ -23,6 +24,8 @@ const SLOT_BYTES: usize = 16 << 20;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What starting a GPU takes, as long as it is not known: 0.25 s on an H100.
 const START: Duration = Duration::from_millis(300);
+/// A GPU is asked where the CPU would take so many times as long as that: it takes some time itself.
+const WORTH: f64 = 2.0;
 /// After a failure no GPU is asked for so long.
 const REST: Duration = Duration::from_secs(60);
 
@@ -111,15 +114,16 @@ pub fn info() -> Result<Result<DeviceInfo, String>, ValueError> {
 }
 
 /// Whether work of so many multiplications goes to a GPU, if there is one.
-fn is_wanted(multiplications: f64) -> bool {
+fn is_wanted(metric: Metric, multiplications: f64) -> bool {
     match settings::gpu() {
         Gpu::Off => false,
         Gpu::On => true,
         Gpu::Auto => {
             let (rests, start) = STATS.with_borrow(|stats| (stats.rest_until, stats.start));
             let least = settings::gpu_min_work().unwrap_or_else(|| {
-                let pace = multiplications_a_second() * settings::search_threads() as f64;
-                pace * start.unwrap_or(START).as_secs_f64()
+                let threads = settings::search_threads() as f64;
+                let start = start.unwrap_or(START).as_secs_f64();
+                multiplications_a_second(metric) * threads * WORTH * start
             });
             multiplications >= least && rests.is_none_or(|until| Instant::now() >= until)
         }
@@ -142,7 +146,7 @@ impl Running {
         (wanted, dims): (Wanted, usize),
         multiplications: f64,
     ) -> Result<Option<Running>, ValueError> {
-        if !is_wanted(multiplications) {
+        if !is_wanted(wanted.metric, multiplications) {
             return Ok(None);
         }
         if let Err(why) = suits(wanted, dims, SLOT_BYTES) {

@@ -291,7 +291,7 @@ fn define_gpu() {
     GucRegistry::define_float_guc(
         c"pgnear.gpu_min_work",
         c"Sets how many billions of multiplications work must have to go to a GPU",
-        c"Queries times rows times dimensions. -1 is what all cores do in the time that a GPU takes to start.",
+        c"Queries times rows times dimensions. -1 is what the CPU does in twice the time that a GPU takes to start.",
         &GPU_MIN_WORK,
         -1.0,
         1e12,
