@@ -30,6 +30,7 @@ pub struct HnswOptions {
 pub const RERANK_AUTO: c_int = 0;
 pub const RERANK_INDEX: c_int = 1;
 pub const RERANK_HEAP: c_int = 2;
+pub const RERANK_HALF: c_int = 3;
 
 /// Neighbours and width of the search for them where the options aren't given.
 pub const DEFAULT_M: i32 = 16;
@@ -78,8 +79,9 @@ pub fn define() {
             (c"auto", RERANK_AUTO),
             (c"index", RERANK_INDEX),
             (c"heap", RERANK_HEAP),
+            (c"half", RERANK_HALF),
         ],
-        c"Valid values are \"auto\", \"index\" and \"heap\".",
+        c"Valid values are \"auto\", \"index\", \"heap\" and \"half\".",
     );
 }
 

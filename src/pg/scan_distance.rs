@@ -129,8 +129,8 @@ pub fn answer(call: Call<'_>) -> Return {
             let last = last
                 .as_ref()
                 .filter(|last| last.index == index && last.hit.tid == tid)?;
-            own.is_query(call.datum(4), &last.query)
-                .then_some(last.hit.distance)
+            let known = last.hit.distance?;
+            own.is_query(call.datum(4), &last.query).then_some(known)
         });
         if let Some(distance) = known {
             return call.return_float8(distance);

@@ -29,7 +29,7 @@ SEARCHES = [
     Search("narrow", "narrow_bit", "ivfflat", "b bit_hamming_ops", "b <~> bits(5, 0)", "WITH (lists = 3)"),
     # 12,000 bytes a vector: an entry takes more than a page.
     Search("wide", "wide_l2", "ivfflat", "v vector_l2_ops", "v <-> numbers(5, 0, 3000)::vector", "WITH (lists = 3)"),
-    # Vectors in the table; on pages of the index; there without codes; in the records; in the table, sparse.
+    # Vectors in the table; on pages of the index; there without codes; in the records; in the table, sparse; halves.
     Search("narrow", "narrow_graph_l2", "hnsw", "w vector_l2_ops", "w <-> numbers(5, 0, 16)::vector", "WITH (m = 4)"),
     Search(
         "narrow", "narrow_graph_cosine", "hnsw", "w vector_cosine_ops", "w <=> numbers(5, 0, 16)::vector",
@@ -39,8 +39,10 @@ SEARCHES = [
     Search("narrow", "narrow_graph_l1", "hnsw", "g halfvec_l1_ops", "g <+> numbers(5, 0, 16)::halfvec"),
     Search("narrow", "narrow_graph_bit", "hnsw", "c bit_jaccard_ops", "c <%> bits(5, 0)"),
     Search("narrow", "narrow_graph_sparse", "hnsw", "s sparsevec_l2_ops", "s <-> numbers(5, 0, 16)::vector::sparsevec"),
+    Search("narrow", "narrow_graph_half", "hnsw", "w vector_ip_ops", "w <#> numbers(5, 0, 16)::vector", "WITH (rerank = 'half')"),
     # A vector takes two pages, and a record so much that few share one.
-    Search("wide", "wide_graph", "hnsw", "w vector_cosine_ops", "w <=> numbers(5, 0, 3000)::vector"),
+    Search("wide", "wide_graph", "hnsw", "w vector_cosine_ops", "w <=> numbers(5, 0, 3000)::vector", "WITH (rerank = 'index')"),
+    Search("wide", "wide_graph_half", "hnsw", "w vector_l2_ops", "w <-> numbers(5, 0, 3000)::vector"),
 ]
 
 FIRST_ROWS = {"narrow": 300, "wide": 12}

@@ -147,7 +147,7 @@ class Victim:
         operators = [("vector_l2_ops", "<->"), ("vector_cosine_ops", "<=>"), ("vector_ip_ops", "<#>")]
         opclass, operator = operators[number % 3]
         order = f"v {operator} numbers(5, 1, {self.dims})::vector"
-        options = "WITH (lists = 5)" if method == "ivfflat" else f"WITH (rerank = '{('heap', 'index')[number // 3 % 2]}')"
+        options = "WITH (lists = 5)" if method == "ivfflat" else f"WITH (rerank = '{('heap', 'index', 'half')[number // 3 % 3]}')"
         self.search = Search(self.table, self.index, method, f"v {opclass}", order, options)
         self.text = f"{damage.name} ({method}, {'wide' if wide else 'plain'}, {opclass}, {options})"
 

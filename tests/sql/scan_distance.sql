@@ -121,7 +121,7 @@ SELECT differences($$SELECT id, v <=> '[3,4,5]' AS d FROM lists ORDER BY d LIMIT
 -- A row's vector that lies out of line is not even fetched: as many pages are read as without its distance.
 CREATE TABLE wide (id int, v vector(1200));
 INSERT INTO wide SELECT id, (SELECT array_agg(sin(id * j) ORDER BY j) FROM generate_series(1, 1200) j)::vector FROM item WHERE id <= 100;
-CREATE INDEX ON wide USING hnsw (v vector_l2_ops);
+CREATE INDEX wide_v ON wide USING hnsw (v vector_l2_ops) WITH (rerank = 'index');
 ANALYZE wide;
 CREATE FUNCTION pages(query text) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
@@ -137,6 +137,10 @@ SELECT pages(format('SELECT id, v <-> %L AS d FROM wide ORDER BY d LIMIT 50', v)
         - pages(format('SELECT id FROM wide ORDER BY v <-> %L LIMIT 50', v)) AS more,
     pages(format('SELECT id, v <#> %L AS other FROM wide ORDER BY v <-> %L LIMIT 50', v, v)) > 100 + pages(format('SELECT id FROM wide ORDER BY v <-> %L LIMIT 50', v)) AS other
 FROM asked;
+SELECT differences('SELECT w.id, n.* FROM wide w CROSS JOIN LATERAL (SELECT i.id, i.v <-> w.v AS d FROM wide i ORDER BY d LIMIT 5) n WHERE w.id < 20');
+-- By halves of vectors an index knows the distance of few rows; the others' is computed.
+DROP INDEX wide_v;
+CREATE INDEX wide_v ON wide USING hnsw (v vector_l2_ops);
 SELECT differences('SELECT w.id, n.* FROM wide w CROSS JOIN LATERAL (SELECT i.id, i.v <-> w.v AS d FROM wide i ORDER BY d LIMIT 5) n WHERE w.id < 20');
 -- A query that is NULL, and one that is fetched from a table.
 SELECT count(*), count(d) FROM (SELECT id, v <-> NULL AS d FROM item ORDER BY d LIMIT 5) x;

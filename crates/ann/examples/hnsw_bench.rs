@@ -1,6 +1,6 @@
 //! Builds an hnsw index over real vectors in plain memory, and prints what it costs and finds:
 //! `cargo run --release -p pgnear-ann --example hnsw_bench -- --data DIR [--threads N] [--m N]
-//! [--ef-construction N] [--rows N]`, where DIR holds `minilm384/{base,queries}.f16.npy`.
+//! [--ef-construction N] [--rows N] [--rerank index|table|half]`, where DIR holds `minilm384/{base,queries}.f16.npy`.
 //!
 //! CPU times are those of the algorithm on pages, without any host's buffers, pins and locks.
 
@@ -11,14 +11,14 @@ use std::time::Instant;
 
 use half::f16;
 use pgnear_ann::hnsw::{
-    self, Builder, Centre, IndexSpec, Iterative, Meta, NoTable, Query, Rerank, Scan, ScanOptions,
-    ScanStats,
+    self, Builder, Centre, IndexSpec, Iterative, Meta, Query, Rerank, Scan, ScanOptions, ScanStats,
+    Table,
 };
 use pgnear_ann::memory::MemoryWriter;
 use pgnear_ann::store::{Store, Txn};
 use pgnear_ann::{BulkWriter, Element, Error, Slot, Tid};
 use pgnear_device::{CancelFlag, MemoryBudget, Pool, Progress};
-use pgnear_kernels::{Metric, kernels, prefetch};
+use pgnear_kernels::{Metric, exact, kernels, prefetch};
 use pgnear_quant::Job;
 
 const PAGE: usize = 8192;
@@ -26,6 +26,7 @@ const K: usize = 10;
 
 fn main() -> Result<(), Box<dyn StdError>> {
     let (mut data, mut threads, mut m, mut ef, mut rows) = (None, 1, 16, 64, usize::MAX);
+    let mut rerank = Rerank::Index;
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let value = args.next().ok_or(format!("{arg} needs a value"))?;
@@ -35,6 +36,14 @@ fn main() -> Result<(), Box<dyn StdError>> {
             "--m" => m = value.parse()?,
             "--ef-construction" => ef = value.parse()?,
             "--rows" => rows = value.parse()?,
+            "--rerank" => {
+                rerank = match value.as_str() {
+                    "index" => Rerank::Index,
+                    "table" => Rerank::Table,
+                    "half" => Rerank::Half,
+                    _ => return Err(format!("unknown rerank {value}").into()),
+                }
+            }
             _ => return Err(format!("unknown argument {arg}").into()),
         }
     }
@@ -55,7 +64,7 @@ fn main() -> Result<(), Box<dyn StdError>> {
         m,
         ef_construction: ef,
         seed: 1,
-        rerank: Rerank::Index,
+        rerank,
     };
     let budget = MemoryBudget::unlimited();
     let mut pages = Pages::default();
@@ -88,7 +97,8 @@ fn main() -> Result<(), Box<dyn StdError>> {
 
     let truth = truth(&base, &queries[..500 * dims], dims);
     let meta = Meta::read(&pages)?;
-    println!("  ef   recall   us/query   met  expanded");
+    let table = Rows { base: &base, dims };
+    println!("  ef   recall   us/query   met  expanded  exact");
     for ef in [10, 20, 28, 40, 57, 80, 113, 160, 226, 400, 800] {
         let (mut found, mut total, mut best) = (0, ScanStats::default(), f64::INFINITY);
         for round in 0..3 {
@@ -102,23 +112,26 @@ fn main() -> Result<(), Box<dyn StdError>> {
                 };
                 let mut scan = Scan::new(&meta, Query::F32(query.to_vec()), options)?;
                 for _ in 0..K {
-                    if let Some(hit) = scan.next(&pages, &NoTable)?
+                    if let Some(hit) = scan.next(&pages, &table)?
                         && round == 0
                     {
+                        let distance = exact::cosine_distance(query, table.row_at(hit.tid));
                         // Ties at the last distance count.
-                        found += usize::from(hit.distance <= *truth + 1e-9);
+                        found += usize::from(distance <= *truth + 1e-9);
                     }
                 }
                 total.met += scan.stats().met;
                 total.expanded += scan.stats().expanded;
+                total.exact += scan.stats().exact;
             }
             best = best.min((cpu_seconds() - start) / truth.len() as f64 * 1e6);
         }
         println!(
-            "{ef:4}   {:.4}   {best:8.1} {:6} {:6}",
+            "{ef:4}   {:.4}   {best:8.1} {:6} {:6} {:8.1}",
             found as f64 / (K * truth.len()) as f64,
             total.met / 3 / truth.len() as u64,
             total.expanded / 3 / truth.len() as u64,
+            total.exact as f64 / 3.0 / truth.len() as f64,
         );
     }
 
@@ -189,13 +202,33 @@ fn tid(n: usize) -> Tid {
     }
 }
 
+/// The table.
+struct Rows<'a> {
+    base: &'a [f32],
+    dims: usize,
+}
+
+impl Rows<'_> {
+    fn row_at(&self, tid: Tid) -> &[f32] {
+        let at = tid.block as usize * 50 + usize::from(tid.offset) - 1;
+        &self.base[at * self.dims..][..self.dims]
+    }
+}
+
+impl Table for Rows<'_> {
+    fn row(&self, tid: Tid, use_it: &mut dyn FnMut(&[u8])) -> Result<bool, Error> {
+        use_it(bytemuck::cast_slice(self.row_at(tid)));
+        Ok(true)
+    }
+}
+
 /// The distance of the `K`th nearest row of each query.
 fn truth(base: &[f32], queries: &[f32], dims: usize) -> Vec<f64> {
     let rows: Vec<&[f32]> = base.chunks_exact(dims).collect();
     let mut truth = Vec::new();
     for query in queries.chunks_exact(dims) {
         let mut all: Vec<f64> = (rows.iter())
-            .map(|row| pgnear_kernels::exact::cosine_distance(query, *row))
+            .map(|row| exact::cosine_distance(query, *row))
             .collect();
         let (_, kth, _) = all.select_nth_unstable_by(K - 1, f64::total_cmp);
         truth.push(*kth);

@@ -76,7 +76,8 @@ impl Table for NoTable {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Hit {
     pub tid: Tid,
-    pub distance: f64,
+    /// Not known where the index did not need it to tell that no other row is nearer.
+    pub distance: Option<f64>,
 }
 
 /// What the table says of a row that the index leads to.

@@ -146,7 +146,7 @@ fn a_scan_goes_on_while_pages_are_freed_and_used_again() {
             assert!(ordered, "rows are out of order");
             let found: Vec<(Tid, u64)> = (hits.iter())
                 .filter(|hit| lasting.contains_key(&hit.tid))
-                .map(|hit| (hit.tid, hit.distance.to_bits()))
+                .map(|hit| (hit.tid, hit.distance.unwrap().to_bits()))
                 .collect();
             assert_eq!(found, brute_force(&spec, &lasting, &query));
             restarts += scan.stats().restarts;

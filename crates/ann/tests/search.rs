@@ -81,7 +81,7 @@ fn few_probes_find_the_rows_of_the_nearest_lists_in_order() {
             };
             let hits = drain(&mut scan(&meta, row, options), &store).unwrap();
             let hits: Vec<_> = (hits.iter())
-                .map(|hit| (hit.tid, hit.distance.to_bits()))
+                .map(|hit| (hit.tid, hit.distance.unwrap().to_bits()))
                 .collect();
             assert_eq!(hits, brute_force(&spec, &members, row), "{spec:?}");
         }
@@ -152,7 +152,7 @@ fn little_memory_changes_the_work_and_not_the_answer() {
             let mut scan = scan(&meta, &query, options);
             let hits = drain(&mut scan, &store).unwrap();
             let hits: Vec<_> = (hits.iter())
-                .map(|hit| (hit.tid, hit.distance.to_bits()))
+                .map(|hit| (hit.tid, hit.distance.unwrap().to_bits()))
                 .collect();
             assert_eq!(hits, brute_force(&spec, &rows, &query));
             assert_eq!(scan.stats().rescans > 0, max_candidates < 1000);
@@ -203,7 +203,7 @@ fn a_few_rows_are_had_without_sorting_all() {
     let mut scan = scan(&meta, &query, everything(&spec));
     for expected in &expected[..10] {
         let hit = scan.next(&store).unwrap().unwrap();
-        assert_eq!((hit.tid, hit.distance.to_bits()), *expected);
+        assert_eq!((hit.tid, hit.distance.unwrap().to_bits()), *expected);
     }
     assert_eq!(scan.stats().rows, 5000);
     assert_eq!(scan.stats().rescans, 0);

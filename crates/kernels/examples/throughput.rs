@@ -80,7 +80,7 @@ fn time(rows: &Rows, mut call: impl FnMut(usize)) -> f64 {
 
 type Measure = fn(&Kernels, &Rows) -> f64;
 
-const MEASURES: [(&str, Measure); 20] = [
+const MEASURES: [(&str, Measure); 23] = [
     ("f32_l2_squared", |k, r| {
         time(r, |i| {
             black_box((k.f32_l2_squared)(r.wide(0), r.wide(i)));
@@ -208,6 +208,24 @@ const MEASURES: [(&str, Measure); 20] = [
                 &mut products,
             ));
         }) / pairs as f64
+    }),
+    ("code16_encode", |k, r| {
+        let mut code = vec![0; r.dimensions];
+        time(r, |i| {
+            black_box((k.code16_encode)(r.wide(i), &mut code));
+        })
+    }),
+    ("code16_dot", |k, r| {
+        let code = vec![7; r.dimensions];
+        time(r, |i| {
+            black_box((k.code16_dot)(r.wide(i), &code));
+        })
+    }),
+    ("code16_l2_squared", |k, r| {
+        let code = vec![7; r.dimensions];
+        time(r, |i| {
+            black_box((k.code16_l2_squared)(r.wide(i), 1e-4, &code));
+        })
     }),
 ];
 

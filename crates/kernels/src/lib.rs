@@ -7,6 +7,7 @@
 
 mod bits;
 mod canonical;
+pub mod code16;
 mod code4;
 pub mod code8;
 mod element;

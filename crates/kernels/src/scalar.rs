@@ -3,7 +3,7 @@
 use crate::canonical::{self, Block, LANES};
 use crate::level::Level;
 use crate::table::Kernels;
-use crate::{bits, code4, code8, half_convert};
+use crate::{bits, code4, code8, code16, half_convert};
 use half::f16;
 
 /// Lanes in an array: written so that a compiler can vectorise it.
@@ -123,4 +123,7 @@ pub(crate) static TABLE: Kernels = Kernels {
     code8_near: |queries, panel, rows, products| {
         code8::near(queries, panel, rows, products, code8::sums)
     },
+    code16_encode: code16::encode,
+    code16_dot: code16::dot,
+    code16_l2_squared: code16::l2_squared,
 };

@@ -1,5 +1,5 @@
-use crate::code8;
 use crate::level::{Level, LevelError};
+use crate::{code8, code16};
 use half::f16;
 use std::sync::OnceLock;
 
@@ -84,6 +84,12 @@ pub struct Kernels {
         &code8::Rows,
         &mut code8::Products,
     ) -> [u32; code8::QUERIES],
+    /// The whole numbers of 16 bits that a vector is nearest to: one for each dimension.
+    pub code16_encode: fn(&[f32], &mut [i16]) -> code16::Encoded,
+    /// Sum of `a * c` over the numbers `c` of a code of [`code16`].
+    pub code16_dot: fn(&[f32], &[i16]) -> f32,
+    /// Sum of `(a - s * c)²` over the numbers `c` of a code and its scale `s`.
+    pub code16_l2_squared: fn(&[f32], f32, &[i16]) -> f32,
 }
 
 /// The environment variable that overrides the choice of level, for tests and fault-finding.

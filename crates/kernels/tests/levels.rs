@@ -491,3 +491,51 @@ fn codes_of_a_byte_are_the_same_on_every_level() {
         }
     }
 }
+
+#[test]
+fn codes_of_two_bytes_and_their_sums_are_the_same_on_every_level() {
+    let mut random = Random(8);
+    for length in (0..70).chain([384, 1000]) {
+        let vector: Vec<f32> = (0..length).map(|_| random.unit() * 3.0).collect();
+        let other: Vec<f32> = (0..length).map(|_| random.unit()).collect();
+        let largest = vector.iter().fold(0.0f32, |a, b| a.max(b.abs()));
+        let scale = largest / 32_767.0;
+        let numbers = vector.iter().map(|x| *x * (32_767.0 / largest));
+        let expected: Vec<i16> = numbers.map(|x| x.round_ties_even() as i16).collect();
+        let floats = expected.iter().map(|number| f32::from(*number));
+        let error: f64 = (vector.iter().zip(floats.clone()))
+            .map(|(x, number)| (f64::from(*x) - f64::from(number) * f64::from(scale)).powi(2))
+            .sum();
+        let dot = sum((other.iter().zip(floats.clone())).map(|(x, number)| x * number));
+        let l2_squared = sum((other.iter().zip(floats)).map(|(x, number)| {
+            let difference = x - scale * number;
+            difference * difference
+        }));
+        for k in levels() {
+            let mut code = vec![0; length];
+            let encoded = (k.code16_encode)(&vector, &mut code);
+            assert_eq!(code, expected, "{} {length}", k.level);
+            if length > 0 {
+                assert_eq!(encoded.scale, scale);
+                let off = f64::from(encoded.error) - error.sqrt();
+                assert!(off.abs() <= error.sqrt() * 1e-3 + 1e-6, "{length}: {off}");
+                let found = (k.code16_dot)(&other, &code);
+                assert_eq!(found.to_bits(), dot.to_bits(), "{} {length}", k.level);
+                let found = (k.code16_l2_squared)(&other, scale, &code);
+                assert_eq!(
+                    found.to_bits(),
+                    l2_squared.to_bits(),
+                    "{} {length}",
+                    k.level
+                );
+            }
+        }
+    }
+    for k in levels() {
+        for vector in [[0.0f32; 3], [f32::MAX, f32::INFINITY, 1.0], [1e-45; 3]] {
+            let mut code = [1; 3];
+            let encoded = (k.code16_encode)(&vector, &mut code);
+            assert!(encoded.scale.is_nan(), "{} {vector:?}", k.level);
+        }
+    }
+}

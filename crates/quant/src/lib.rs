@@ -6,6 +6,7 @@
 mod assign;
 pub mod bits;
 mod bounds;
+pub mod code16;
 pub mod code4;
 mod cpu;
 mod fill;

@@ -12,7 +12,8 @@ use crate::pg::build::{BuildTotals, Builds, RowScan, SplitMix};
 use crate::pg::error::notice;
 use crate::pg::index::{AmError, Index, value_error};
 use crate::pg::reloptions::{
-    DEFAULT_EF_CONSTRUCTION, DEFAULT_M, HnswOptions, RERANK_AUTO, RERANK_HEAP, RERANK_INDEX,
+    DEFAULT_EF_CONSTRUCTION, DEFAULT_M, HnswOptions, RERANK_AUTO, RERANK_HALF, RERANK_HEAP,
+    RERANK_INDEX,
 };
 use crate::pg::sort::RowSort;
 use crate::pg::store::{PAGE_SIZE, PgBulkWriter};
@@ -63,9 +64,9 @@ fn spec_of(index: Index<'_>, options: Option<&HnswOptions>) -> Result<IndexSpec,
 /// Bytes of a vector up to which rows of an empty table are expected to hold it.
 const EXPECTED_INLINE: usize = 1000;
 
-/// Where the rows found are to be measured: as asked for, or in the table where nearly all of
-/// `sampled` rows hold their vector themselves. That makes the index a fifth as large; to fetch
-/// vectors from out of line would make a search twice as long.
+/// Where the rows found are to be measured: as asked for; or in the table where nearly all of
+/// `sampled` rows hold their vector themselves, which makes the index a fifth as large; or else by halves
+/// of them in the index. To fetch every vector from out of line would make a search twice as long.
 fn rerank_of(
     spec: &IndexSpec,
     options: Option<&HnswOptions>,
@@ -80,27 +81,33 @@ fn rerank_of(
     let unsupported = |what: &'static str, hint: &'static str| -> Result<Rerank, AmError> {
         Err(value_error(Code::FeatureNotSupported, what, Some(hint)).into())
     };
+    let halves = coded && spec.element == Element::F32;
     match asked {
         RERANK_INDEX => Ok(Rerank::Index),
         RERANK_HEAP if !coded => unsupported(
             "hnsw cannot rerank from the heap for this operator class",
             "Leave the option rerank out.",
         ),
-        RERANK_HEAP if !builds.is_readable_later() => unsupported(
+        RERANK_HALF if !halves => unsupported(
+            "hnsw cannot rerank by halves for this operator class",
+            "Leave the option rerank out.",
+        ),
+        RERANK_HEAP | RERANK_HALF if !builds.is_readable_later() => unsupported(
             "hnsw cannot rerank an expression from the heap",
             "Leave the option rerank out, or index a generated column.",
         ),
         RERANK_HEAP => Ok(Rerank::Table),
+        RERANK_HALF => Ok(Rerank::Half),
         _ => {
             let inline = if sampled == 0 {
                 spec.element.bytes(spec.dims) <= EXPECTED_INLINE
             } else {
                 builds.out_of_line() * 20 <= sampled
             };
-            Ok(if coded && inline && builds.is_readable_later() {
-                Rerank::Table
-            } else {
-                Rerank::Index
+            Ok(match builds.is_readable_later() {
+                true if coded && inline => Rerank::Table,
+                true if halves => Rerank::Half,
+                _ => Rerank::Index,
             })
         }
     }

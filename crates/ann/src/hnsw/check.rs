@@ -5,16 +5,18 @@
 
 use std::borrow::Cow;
 
+use super::halves;
 use super::layout::{CodeKind, Layout, Role, STATE_BLOCK};
 use super::meta::Meta;
 use super::record::{NodeState, Record, with_vector};
-use super::space::{Aligned, Encoder};
+use super::space::{Aligned, Encoder, elements};
 use super::state::{NO_NODE, State};
 use super::table;
 use super::vacuum::pages;
 use crate::alloc;
 use crate::error::Error;
 use crate::page::{Kind, NO_OWNER, Page, u32_at};
+use crate::query::check_length;
 use crate::row::Tid;
 use crate::row::{Table, TidState};
 use crate::store::{NO_BLOCK, Store};
@@ -191,6 +193,11 @@ impl<S: Store> Checker<'_, S> {
             encoder,
             blob: Aligned::zeroed(meta.layout.blob)?,
             vector: Aligned::zeroed(meta.layout.vector)?,
+            half: Aligned::zeroed(if meta.layout.halved {
+                meta.layout.stored
+            } else {
+                0
+            })?,
             states: alloc::filled(NodeState::Empty, state.next_node as usize)?,
             tids: Vec::new(),
         };
@@ -270,15 +277,19 @@ impl<S: Store> Checker<'_, S> {
             return self.code_of_row(nodes, node, tid);
         }
         let mut fresh = Aligned::zeroed(layout.blob)?;
-        let encoder = nodes.encoder.as_mut();
+        let (encoder, half) = (nodes.encoder.as_mut(), nodes.half.as_mut_slice());
         let row = with_vector(
             self.store,
             layout,
             node,
             &mut nodes.vector,
-            |tid, payload| {
+            |tid, stored| {
                 let coded = match encoder {
-                    Some(encoder) => encoder.encode(payload, fresh.as_mut_slice()),
+                    _ if layout.halved => {
+                        half.copy_from_slice(stored);
+                        Ok(())
+                    }
+                    Some(encoder) => encoder.encode(stored, fresh.as_mut_slice()),
                     None => Ok(()),
                 };
                 coded.map(|()| tid)
@@ -290,6 +301,7 @@ impl<S: Store> Checker<'_, S> {
             Some(other) if other != tid => {
                 self.find(block, Some(node), "vector", "vector is of another row");
             }
+            Some(_) if layout.halved => return self.code_of_row(nodes, node, tid),
             Some(_) if has_blob && fresh.as_slice() != nodes.blob.as_slice() => {
                 self.find(block, Some(node), "code", "code is not that of the vector");
             }
@@ -298,7 +310,7 @@ impl<S: Store> Checker<'_, S> {
         Ok(())
     }
 
-    /// Compares the code just read with the vector in the table, if the row can be seen there. (A row that
+    /// Compares the code just read, and the vector at half of its size, with the vector in the table, if the row can be seen there. (A row that
     /// was changed in place keeps its vector.)
     fn code_of_row(&mut self, nodes: &mut Nodes<'_>, node: u32, tid: Tid) -> Result<(), Error> {
         let layout = &nodes.meta.layout;
@@ -306,10 +318,15 @@ impl<S: Store> Checker<'_, S> {
             return Ok(());
         };
         let mut fresh = Aligned::zeroed(layout.blob)?;
+        let mut half = Aligned::zeroed(nodes.half.as_slice().len())?;
         let mut coded = Ok(());
         let block = layout.record_place(node).0;
         let seen = table.row(tid, &mut |payload| {
-            coded = encoder.encode(payload, fresh.as_mut_slice());
+            coded = check_length(nodes.meta.spec(), payload)
+                .and_then(|()| encoder.encode(payload, fresh.as_mut_slice()));
+            if layout.halved && coded.is_ok() {
+                halves::write(&elements(payload), half.as_mut_slice());
+            }
         });
         match seen {
             // What is wrong with the row's place was reported before.
@@ -322,6 +339,10 @@ impl<S: Store> Checker<'_, S> {
         } else if fresh.as_slice() != nodes.blob.as_slice() {
             let message = "code is not that of the row's vector";
             self.find(block, Some(node), "code", message);
+        } else if half.as_slice() != nodes.half.as_slice() {
+            let (block, _) = layout.vector_place(node);
+            let message = "vector is not the one in the table";
+            self.find(block, Some(node), "vector", message);
         }
         Ok(())
     }
@@ -404,18 +425,19 @@ impl<S: Store> Checker<'_, S> {
         let Some(found) = state.table() else {
             return Ok(());
         };
-        let mut entries = alloc::with_capacity(found.members as usize)?;
-        let first_page = found.leader_pages(layout);
-        let read = table::for_each(
-            self.store,
-            layout,
-            found,
-            first_page,
-            0..found.members,
-            |e| {
-                entries.push(u32_at(e, 0));
-            },
+        let (mut leaders, mut entries) = (
+            alloc::with_capacity(found.leaders as usize)?,
+            alloc::with_capacity(found.members as usize)?,
         );
+        let first_page = found.leader_pages(layout);
+        let all = 0..found.members;
+        let read = table::for_each_leader(self.store, layout, found, |leader, _| {
+            leaders.push(u32_at(leader, 0));
+        })
+        .and_then(|went_on| {
+            let member = |entry: &[u8]| entries.push(u32_at(entry, 0));
+            Ok(went_on && table::for_each(self.store, layout, found, first_page, all, member)?)
+        });
         match read {
             Err(error) => self.stop_or_report(error, found.first_block, "entry")?,
             Ok(false) => {
@@ -423,6 +445,12 @@ impl<S: Store> Checker<'_, S> {
                 self.find(found.first_block, None, "entry", message);
             }
             Ok(true) => {}
+        }
+        entries.sort_unstable();
+        let twice = entries.windows(2).any(|pair| pair[0] == pair[1]);
+        if twice || (leaders.iter()).any(|leader| entries.binary_search(leader).is_err()) {
+            let message = "an entry point is there twice, or leads others and is none";
+            self.find(found.first_block, None, "entry", message);
         }
         let mut reached = alloc::filled(false, states.len())?;
         let mut stack = alloc::with_capacity(states.len())?;
@@ -480,6 +508,8 @@ struct Nodes<'m> {
     encoder: Option<Encoder>,
     blob: Aligned,
     vector: Aligned,
+    /// The vector of a node at half of its size, of an index that has these.
+    half: Aligned,
     states: Vec<NodeState>,
     /// Every row, and its node.
     tids: Vec<(u64, u32)>,

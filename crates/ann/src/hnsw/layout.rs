@@ -5,7 +5,7 @@ use pgnear_kernels::Metric;
 use pgnear_quant::code4;
 
 use super::meta::{IndexSpec, Rerank};
-use super::pruned;
+use super::{halves, pruned};
 use crate::error::Error;
 use crate::page::body_size;
 use crate::row::Element;
@@ -80,7 +80,7 @@ pub(super) struct Layout {
     /// Bytes of a page's body.
     pub body: usize,
     pub dims: usize,
-    /// Bytes of a vector.
+    /// Bytes of a vector as the table has it.
     pub payload: usize,
     pub code: CodeKind,
     /// Bytes that a search scores ([`super::space`]), wherever they lie.
@@ -98,7 +98,11 @@ pub(super) struct Layout {
     pub groups_start: u32,
     /// Whether rows are measured by their vectors in the table.
     pub in_table: bool,
-    /// Bytes of a vector with its head, padded to 8; 0 where records hold the vectors, or the table.
+    /// Whether vector pages hold vectors at half of their size.
+    pub halved: bool,
+    /// Bytes of a vector on a vector page.
+    pub stored: usize,
+    /// These bytes with their head, padded to 8; 0 where records hold the vectors, or the table.
     pub vector: usize,
     /// Vectors of a page; 0 where they run on over the pages of their group.
     pub vectors_per_page: u32,
@@ -155,7 +159,13 @@ impl Layout {
             });
         }
         let records_per_page = (body / record) as u32;
-        let in_table = spec.rerank == Rerank::Table;
+        let (in_table, halved) = (spec.rerank == Rerank::Table, spec.rerank == Rerank::Half);
+        if halved && (code != CodeKind::Rotated4 || spec.element != Element::F32) {
+            return Err(Error::Invalid(
+                "hnsw halves no vectors of this type and metric",
+            ));
+        }
+        let stored = if halved { halves::bytes(dims) } else { payload };
         match code {
             CodeKind::Inline | CodeKind::Plain if in_table => {
                 return Err(Error::Invalid("hnsw has no codes of this type and metric"));
@@ -169,7 +179,7 @@ impl Layout {
             CodeKind::Inline => 0,
             _ if in_table => 0,
             CodeKind::Rotated4 | CodeKind::Plain | CodeKind::Pruned => {
-                (VECTOR_HEAD + payload).next_multiple_of(8)
+                (VECTOR_HEAD + stored).next_multiple_of(8)
             }
         };
         let whole = body.checked_div(vector).unwrap_or(0);
@@ -214,6 +224,8 @@ impl Layout {
             centre_pages,
             groups_start: CENTRE_BLOCK + centre_pages,
             in_table,
+            halved,
+            stored,
             vector,
             vectors_per_page,
             record_pages,

@@ -41,6 +41,9 @@ pub enum Rerank {
     Index = 0,
     /// In the rows of the table: only where records hold codes.
     Table = 1,
+    /// On pages of the index at half of their size, and in the rows of the table where that does not tell which
+    /// is nearer: only 4-byte floats of which records hold codes.
+    Half = 2,
 }
 
 impl Shape for IndexSpec {
@@ -97,6 +100,7 @@ impl Meta {
         let rerank = match body[11] {
             0 => Some(Rerank::Index),
             1 => Some(Rerank::Table),
+            2 => Some(Rerank::Half),
             _ => None,
         };
         let (LAYOUT_GROUPS, Some(rerank)) = (layout_id, rerank) else {

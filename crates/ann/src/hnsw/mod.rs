@@ -8,6 +8,7 @@ mod check;
 mod cost;
 mod entries;
 mod graph;
+mod halves;
 mod insert;
 mod late;
 mod layout;

@@ -16,8 +16,9 @@
 //! Neighbours come first, then `0xFFFFFFFF`. The head of a vector names its row too, so that a
 //! row and its vector are read under one lock; its offset is 0 while there is none.
 
+use super::halves;
 use super::layout::{CodeKind, Layout, RECORD_HEAD, VECTOR_HEAD};
-use super::space::Aligned;
+use super::space::{Aligned, elements};
 use super::state::NO_NODE;
 use crate::alloc;
 use crate::error::Error;
@@ -315,11 +316,16 @@ pub(super) fn vector_parts(
     })
 }
 
-/// The bytes of a vector's slot.
+/// Writes a vector's slot, of which `payload` are the bytes in the table.
 pub(super) fn write_vector(layout: &Layout, tid: Tid, payload: &[u8], slot: &mut [u8]) {
     slot.fill(0);
     put_tid(slot, tid);
-    slot[VECTOR_HEAD..VECTOR_HEAD + layout.payload].copy_from_slice(payload);
+    let stored = &mut slot[VECTOR_HEAD..VECTOR_HEAD + layout.stored];
+    if layout.halved {
+        halves::write(&elements(payload), stored);
+    } else {
+        stored.copy_from_slice(payload);
+    }
 }
 
 /// Says that there is no row any more in a slot that begins at `at` of a page's body.
@@ -358,8 +364,8 @@ pub(super) fn row_of(store: &impl Store, layout: &Layout, node: u32) -> Result<O
     valid(record.tid(), block).map(Some)
 }
 
-/// Calls `use_it` with the row of a node and its vector, which must be in the index. `None` where
-/// the node is no row now.
+/// Calls `use_it` with the row of a node and its vector as the index stores it. `None` where the node
+/// is no row now.
 ///
 /// # Errors
 /// [`Error::Corrupt`], and those of the store.
@@ -391,8 +397,8 @@ pub(super) fn with_vector<T>(
     }
     let tid = valid(tid, block)?;
     if bytes.len() == layout.vector {
-        let payload = &bytes[VECTOR_HEAD..VECTOR_HEAD + layout.payload];
-        return Ok(Some(use_it(tid, payload)));
+        let stored = &bytes[VECTOR_HEAD..VECTOR_HEAD + layout.stored];
+        return Ok(Some(use_it(tid, stored)));
     }
     let whole = scratch.as_mut_slice();
     whole[..bytes.len()].copy_from_slice(bytes);
@@ -401,8 +407,8 @@ pub(super) fn with_vector<T>(
         let end = offset + range.len();
         whole[range].copy_from_slice(part(layout, block, &page, offset..end)?);
     }
-    let payload = &whole[VECTOR_HEAD..VECTOR_HEAD + layout.payload];
-    Ok(Some(use_it(tid, payload)))
+    let stored = &whole[VECTOR_HEAD..VECTOR_HEAD + layout.stored];
+    Ok(Some(use_it(tid, stored)))
 }
 
 fn valid(tid: Tid, block: u32) -> Result<Tid, Error> {

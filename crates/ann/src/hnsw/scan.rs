@@ -1,19 +1,22 @@
 //! Scanning: rows leave in the exact order of the operator among those found.
 
+use std::cmp::Reverse;
 use std::collections::{HashSet, VecDeque};
 
-use super::layout::RECORD_HEAD;
+use super::beam::Item;
+use super::halves::Measure;
+use super::layout::{Layout, RECORD_HEAD};
 use super::meta::Meta;
 use super::record::{row_of, with_vector};
 use super::search::Search;
-use super::space::{Aligned, Encoder, Exact, Scorer};
+use super::space::{Aligned, Encoder, Exact, Scorer, elements};
 use crate::alloc;
 use crate::error::Error;
 use crate::page;
 use crate::query::{Query, check_length, from_sortable, sortable};
 use crate::row::Hit;
 use crate::row::{Table, Tid};
-use crate::store::Store;
+use crate::store::{NO_BLOCK, Store};
 
 /// What happens when the rows found first are used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,18 +76,34 @@ pub struct Scan {
     waiting: Vec<Found>,
     vector: Aligned,
     handed_out: HashSet<u64>,
-    /// The key of the last row handed out.
+    /// The most that the key of the last row handed out may be.
     last: u64,
     stats: ScanStats,
     done: bool,
 }
 
-/// A row found: in the order they are handed out.
+/// A row found: in the order they are handed out, or looked at where their keys are not known.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Found {
-    /// See [`sortable`].
-    key: u64,
+    /// The least that its key may be, see [`sortable`].
+    least: u64,
+    /// And the most. Those that are known come behind those that may turn out to be as near.
+    most: Reverse<u64>,
     tid: Tid,
+}
+
+impl Found {
+    fn known(key: u64, tid: Tid) -> Found {
+        Found {
+            least: key,
+            most: Reverse(key),
+            tid,
+        }
+    }
+
+    fn key(&self) -> Option<u64> {
+        (self.least == self.most.0).then_some(self.least)
+    }
 }
 
 impl Scan {
@@ -136,7 +155,16 @@ impl Scan {
     pub fn next(&mut self, store: &impl Store, table: &impl Table) -> Result<Option<Hit>, Error> {
         loop {
             while let Some(found) = self.hits.pop_front() {
-                if self.options.iterative == Iterative::Strict && found.key < self.last {
+                let strict = self.options.iterative == Iterative::Strict;
+                if strict && found.most.0 < self.last {
+                    continue;
+                }
+                let is_next = (self.hits.front()).is_none_or(|next| found.most.0 < next.least);
+                if found.key().is_none() && (strict || !is_next) {
+                    if let Some(known) = self.look(table, &found)? {
+                        let place = self.hits.partition_point(|other| *other < known);
+                        self.hits.insert(place, known); // in the place of `found`
+                    }
                     continue;
                 }
                 self.handed_out
@@ -147,11 +175,15 @@ impl Scan {
                 if !self.handed_out.insert(found.tid.to_u64()) {
                     continue;
                 }
-                self.last = found.key;
-                let key = from_sortable(found.key);
+                self.last = found.most.0;
+                let rows = self.options.ef_search.max(1) as usize;
+                if self.options.iterative == Iterative::Off && self.handed_out.len() == rows {
+                    self.hits.clear();
+                }
+                let key = found.key().map(from_sortable);
                 return Ok(Some(Hit {
                     tid: found.tid,
-                    distance: self.exact.distance(key),
+                    distance: key.map(|key| self.exact.distance(key)),
                 }));
             }
             if self.done {
@@ -190,11 +222,7 @@ impl Scan {
         if self.search.beam.items().is_empty() {
             self.done = true;
         }
-        self.measure(store, table)?;
-        if self.options.iterative == Iterative::Off {
-            self.hits.truncate(rows);
-        }
-        Ok(())
+        self.measure(store, table)
     }
 
     fn is_over(&self) -> bool {
@@ -204,17 +232,38 @@ impl Scan {
             || bytes >= self.options.memory
     }
 
-    /// Computes the exact distances of the rows of the beam.
+    /// Computes the distances of the rows of the beam, or their bounds.
     fn measure(&mut self, store: &impl Store, table: &impl Table) -> Result<(), Error> {
         let mut found = std::mem::take(&mut self.waiting);
         let before = found.len();
         alloc::reserve(&mut found, self.search.beam.items().len())?;
-        if self.meta.layout.in_table {
+        let (meta, exact) = (&self.meta, &self.exact);
+        if meta.layout.in_table {
             self.measure_in_table(store, table, &mut found)?;
         } else {
-            self.measure_in_index(store, &mut found)?;
+            let query = elements(exact.vector());
+            let measure = (meta.layout.halved).then(|| Measure::new(meta.spec().metric, &query));
+            let items = self.search.beam.items();
+            measure_in_index(
+                store,
+                &meta.layout,
+                items,
+                &mut self.vector,
+                |tid, vector| {
+                    let (least, most) = match &measure {
+                        Some(measure) => measure.keys(vector),
+                        None => {
+                            let key = sortable(exact.key(vector));
+                            (key, key)
+                        }
+                    };
+                    let most = Reverse(most);
+                    found.push(Found { least, most, tid }); // there is room for all
+                },
+            )?;
         }
-        self.stats.exact += (found.len() - before) as u64;
+        let known = found[before..].iter().filter(|found| found.key().is_some());
+        self.stats.exact += known.count() as u64;
         found.sort_unstable();
         if self.options.iterative == Iterative::Strict && !self.done {
             self.waiting = alloc::copied(&found[found.len().div_ceil(2)..])?;
@@ -224,52 +273,14 @@ impl Scan {
         Ok(())
     }
 
-    fn measure_in_index(
-        &mut self,
-        store: &impl Store,
-        found: &mut Vec<Found>,
-    ) -> Result<(), Error> {
-        let (layout, exact) = (&self.meta.layout, &self.exact);
-        let items = self.search.beam.items();
-        for (at, item) in items.iter().enumerate() {
-            if let Some(later) = items.get(at + AHEAD) {
-                let (block, at, bytes) = if layout.vector > 0 {
-                    let (block, at) = layout.vector_place(later.node());
-                    (block, at, layout.vector.min(layout.body - at))
-                } else {
-                    let (block, at) = layout.record_place(later.node());
-                    (block, at, layout.record)
-                };
-                store.prefetch(block, page::HEADER + at, bytes);
-                page::prefetch_checked(store, block);
-            }
-            let measured = |tid, vector: &[u8]| Found {
-                key: sortable(exact.key(vector)),
-                tid,
-            };
-            let node = item.node();
-            found.extend(with_vector(
-                store,
-                layout,
-                node,
-                &mut self.vector,
-                measured,
-            )?);
-            if at % 64 == 63 {
-                store.check_interrupts()?;
-            }
-        }
-        Ok(())
-    }
-
     /// A row that the scan does not see takes no other's place.
     fn measure_in_table(
-        &mut self,
+        &self,
         store: &impl Store,
         table: &impl Table,
         found: &mut Vec<Found>,
     ) -> Result<(), Error> {
-        let (layout, exact, spec) = (&self.meta.layout, &self.exact, self.meta.spec());
+        let layout = &self.meta.layout;
         let items = self.search.beam.items();
         let mut tids = alloc::with_capacity(items.len())?;
         for (at, item) in items.iter().enumerate() {
@@ -287,19 +298,63 @@ impl Scan {
             if let Some(later) = tids.get(at + AHEAD) {
                 table.prefetch(*later, true);
             }
-            let mut wrong = Ok(());
-            table.row(*tid, &mut |vector| {
-                wrong = check_length(spec, vector);
-                if wrong.is_ok() {
-                    let key = sortable(exact.key(vector));
-                    found.push(Found { key, tid: *tid }); // there is room for all
-                }
-            })?;
-            wrong?;
+            found.extend(self.measured(table, *tid)?); // there is room for all
             if at % 64 == 63 {
                 store.check_interrupts()?;
             }
         }
         Ok(())
     }
+
+    /// Measures a row by its vector in the table; `None` where the scan does not see it.
+    fn measured(&self, table: &impl Table, tid: Tid) -> Result<Option<Found>, Error> {
+        let mut measured = Ok(None);
+        table.row(tid, &mut |vector| {
+            measured = check_length(self.meta.spec(), vector)
+                .map(|()| Some(Found::known(sortable(self.exact.key(vector)), tid)));
+        })?;
+        measured
+    }
+
+    /// Measures a row of which only bounds are known.
+    fn look(&mut self, table: &impl Table, found: &Found) -> Result<Option<Found>, Error> {
+        let Some(known) = self.measured(table, found.tid)? else {
+            return Ok(None);
+        };
+        self.stats.exact += 1;
+        if !(found.least..=found.most.0).contains(&known.least) {
+            let Tid { block, offset } = found.tid;
+            let what = format!("vector of row ({block},{offset}) is not the one in the table");
+            return Err(Error::corrupt(NO_BLOCK, what));
+        }
+        Ok(Some(known))
+    }
+}
+
+/// Calls `measured` with each row and its vector as the index stores it.
+fn measure_in_index(
+    store: &impl Store,
+    layout: &Layout,
+    items: &[Item],
+    scratch: &mut Aligned,
+    mut measured: impl FnMut(Tid, &[u8]),
+) -> Result<(), Error> {
+    for (at, item) in items.iter().enumerate() {
+        if let Some(later) = items.get(at + AHEAD) {
+            let (block, at, bytes) = if layout.vector > 0 {
+                let (block, at) = layout.vector_place(later.node());
+                (block, at, layout.vector.min(layout.body - at))
+            } else {
+                let (block, at) = layout.record_place(later.node());
+                (block, at, layout.record)
+            };
+            store.prefetch(block, page::HEADER + at, bytes);
+            page::prefetch_checked(store, block);
+        }
+        with_vector(store, layout, item.node(), scratch, &mut measured)?;
+        if at % 64 == 63 {
+            store.check_interrupts()?;
+        }
+    }
+    Ok(())
 }

@@ -69,12 +69,10 @@ pub(super) fn enter(
 ) -> Result<Option<Nearest<STARTS>>, Error> {
     let mut ranges = alloc::with_capacity(table.leaders as usize)?;
     let mut groups = Nearest::<GROUPS>::default();
-    let all = 0..table.leaders;
-    let went_on = for_each(store, layout, table, 0, all, |entry| {
-        let range = (u32_at(entry, 4), u32_at(entry, 8));
+    let went_on = for_each_leader(store, layout, table, |entry, range| {
         let group = ranges.len() as u32;
         groups.offer(Item::new(scorer.score(blob(layout, entry)), group));
-        ranges.push(range);
+        ranges.push(range); // there is room for all
     })?;
     if !went_on {
         return Ok(None);
@@ -82,13 +80,9 @@ pub(super) fn enter(
     let mut nearest = Nearest::default();
     let first_page = table.leader_pages(layout);
     for group in groups {
-        let (start, end) = ranges[group.node() as usize];
-        if start > end || end > table.members {
-            let what = "group of entry points is out of range";
-            return Err(Error::corrupt(table.first_block, what));
-        }
+        let range = ranges[group.node() as usize].clone();
         let mut bad = None;
-        let went_on = for_each(store, layout, table, first_page, start..end, |entry| {
+        let went_on = for_each(store, layout, table, first_page, range, |entry| {
             let node = u32_at(entry, 0);
             if node >= layout.max_nodes() {
                 bad = Some(node);
@@ -109,6 +103,28 @@ pub(super) fn enter(
 
 fn blob<'e>(layout: &Layout, entry: &'e [u8]) -> &'e [u8] {
     &entry[HEAD..HEAD + layout.blob]
+}
+
+/// Visits the leaders, each with the numbers of its members. `false` where a page was written again.
+pub(super) fn for_each_leader(
+    store: &impl Store,
+    layout: &Layout,
+    table: &Table,
+    mut visit: impl FnMut(&[u8], Range<u32>),
+) -> Result<bool, Error> {
+    // One group follows the other, and every member is in one.
+    let (mut next, mut sound) = (0, true);
+    let went_on = for_each(store, layout, table, 0, 0..table.leaders, |entry| {
+        let (start, end) = (u32_at(entry, 4), u32_at(entry, 8));
+        sound &= start == next && (start..=table.members).contains(&end);
+        next = end;
+        visit(entry, start..end);
+    })?;
+    if went_on && !(sound && next == table.members) {
+        let what = "groups of entry points do not follow each other";
+        return Err(Error::corrupt(table.first_block, what));
+    }
+    Ok(went_on)
 }
 
 /// Visits entries by their numbers behind page `first_page` of the table. `false` where a page was

@@ -100,7 +100,7 @@ impl Scan {
                     let key = from_sortable(candidate.key);
                     return Ok(Some(Hit {
                         tid: candidate.tid(),
-                        distance: self.scorer.distance(key),
+                        distance: Some(self.scorer.distance(key)),
                     }));
                 }
             } else if self.candidates.overflowed() {

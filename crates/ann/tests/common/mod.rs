@@ -203,7 +203,7 @@ pub fn search(store: &MemoryStore, query: &[u8]) -> Vec<(Tid, u64)> {
     let options = everything(meta.spec());
     let hits = drain(&mut scan(&meta, query, options), store).unwrap();
     hits.iter()
-        .map(|hit| (hit.tid, hit.distance.to_bits()))
+        .map(|hit| (hit.tid, hit.distance.unwrap().to_bits()))
         .collect()
 }
 

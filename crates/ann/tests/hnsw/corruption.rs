@@ -8,10 +8,18 @@ use pgnear_ann::page::{HEADER, SPECIAL};
 use crate::world::*;
 
 /// Everything that can be done with an index.
-fn use_it(store: &MemoryStore, spec: &hnsw::IndexSpec, seed: u64) -> Vec<Error> {
+fn use_it(store: &MemoryStore, spec: &hnsw::IndexSpec, rows: &Rows, seed: u64) -> Vec<Error> {
+    let table = InTable(rows);
     let mut errors = Vec::new();
     let meta = Meta::read(store);
-    hnsw::check(store, &meta, &mut |_| TidState::Ok, None, &mut |_| ()).unwrap();
+    hnsw::check(
+        store,
+        &meta,
+        &mut |_| TidState::Ok,
+        Some(&table),
+        &mut |_| (),
+    )
+    .unwrap();
     let meta = match meta {
         Ok(meta) if meta.spec() == spec => meta,
         Ok(_) => return errors,
@@ -19,7 +27,8 @@ fn use_it(store: &MemoryStore, spec: &hnsw::IndexSpec, seed: u64) -> Vec<Error> 
     };
     let row = Source::new(spec, seed).row();
     for iterative in [Iterative::Off, Iterative::Relaxed] {
-        errors.extend(drain(&mut scan(&meta, &row, options(20, iterative)), store).err());
+        let mut scan = scan(&meta, &row, options(20, iterative));
+        errors.extend(drain(&mut scan, store, &table).err());
     }
     errors.extend(hnsw::insert(store, &meta, tid(9000), &row).err());
     errors.extend(
@@ -34,7 +43,8 @@ fn use_it(store: &MemoryStore, spec: &hnsw::IndexSpec, seed: u64) -> Vec<Error> 
 fn any_bytes_in_any_page_do_no_harm() {
     let mut seen = 0;
     for spec in small_specs() {
-        let sound = build(&spec, &rows(&spec, 530, 1), SMALL_PAGE);
+        let all = rows(&spec, 530, 1);
+        let sound = build(&spec, &all, SMALL_PAGE);
         let meta = Meta::read(&sound).unwrap();
         hnsw::bulk_delete(&sound, &meta, &mut |tid| tid.offset == 7, &mut |_, _| ()).unwrap();
         hnsw::cleanup(&sound, &meta).unwrap();
@@ -63,7 +73,7 @@ fn any_bytes_in_any_page_do_no_harm() {
                     }
                 }
             });
-            seen += use_it(&damaged, &spec, round as u64).len();
+            seen += use_it(&damaged, &spec, &all, round as u64).len();
         }
     }
     assert!(seen > 100, "the damage was not noticed: {seen}");
@@ -94,6 +104,7 @@ fn links_that_lead_nowhere_are_errors() {
         let result = drain(
             &mut scan(&meta, &query, options(20, Iterative::Off)),
             &damaged,
+            &InTable(&rows),
         );
         assert!(
             matches!(result, Err(Error::Corrupt { .. })),
@@ -140,4 +151,36 @@ fn the_verifier_sees_what_is_wrong() {
         .is_empty()
     );
     assert_eq!(kinds(&|pages| pages[0][HEADER] ^= 1), ["meta"]);
+}
+
+#[test]
+fn entry_points_in_the_place_of_others_are_seen() {
+    let spec = &small_specs()[0];
+    let rows = rows(spec, 900, 1);
+    let sound = build(spec, &rows, SMALL_PAGE);
+    let mut first = 0;
+    // Where the state page says that the table begins: a page of leaders, then two of members.
+    sound.tampered(|pages| {
+        let place: [u8; 4] = pages[1][HEADER + 16..HEADER + 20].try_into().unwrap();
+        first = u32::from_ne_bytes(place) as usize;
+    });
+    assert_eq!(pgnear_ann::Store::blocks(&sound) as usize, first + 3);
+    let query = rows[&tid(0)].clone();
+    for (from, to, misleads) in [(1, 0, true), (0, 1, true), (1, 2, false), (2, 1, true)] {
+        let damaged = sound.tampered(|pages| {
+            let page = pages[first + from].clone();
+            pages[first + to] = page;
+        });
+        assert!(!harm(&damaged).is_empty(), "{from} over {to}");
+        let meta = Meta::read(&damaged).unwrap();
+        let mut scan = scan(&meta, &query, options(20, Iterative::Off));
+        let result = drain(&mut scan, &damaged, &InTable(&rows));
+        // Members that are others only steer.
+        let noticed = matches!(result, Err(Error::Corrupt { .. }));
+        let answered = result.is_ok_and(|hits| hits.len() == 20);
+        assert!(
+            if misleads { noticed } else { answered },
+            "{from} over {to}"
+        );
+    }
 }

@@ -22,11 +22,11 @@ fn an_index_grown_row_by_row_finds_what_a_built_one_does() {
         let query = Source::new(&spec, 3).row();
         // By paths from entry points, not by looking at every row.
         let mut narrow = scan(&meta, &query, options(1, Iterative::Off));
-        drain(&mut narrow, &store).unwrap();
+        drain(&mut narrow, &store, &InTable(&rows)).unwrap();
         let met = narrow.stats().met;
         assert!(met < 1250, "{spec:?}: {met}");
         assert!(
-            everything(&store, &query).iter().eq(rows.keys()),
+            everything(&store, &rows, &query).iter().eq(rows.keys()),
             "{spec:?}"
         );
     }
@@ -50,7 +50,7 @@ fn the_late_rows_of_a_build_are_found_as_if_they_had_been_there() {
         assert!(grown > built - 0.02, "{spec:?}: {grown}, built {built}");
         let query = Source::new(&spec, 3).row();
         assert!(
-            everything(&store, &query).iter().eq(rows.keys()),
+            everything(&store, &rows, &query).iter().eq(rows.keys()),
             "{spec:?}"
         );
     }
@@ -69,7 +69,7 @@ fn rows_of_any_width_are_inserted_on_small_pages() {
         }
         assert_eq!(harm(&store), [] as [String; 0], "{spec:?}");
         let query = Source::new(&spec, 3).row();
-        let found = search(&store, &query, options(600, Iterative::Off));
+        let found = search(&store, &rows, &query, options(600, Iterative::Off));
         assert_eq!(found, brute_force(&spec, &rows, &query), "{spec:?}");
     }
 }
@@ -92,7 +92,7 @@ fn entry_points_follow_the_rows() {
     assert_eq!(harm(&store), [] as [String; 0]);
     let mut found = 0;
     for (_, row) in far.iter().step_by(50) {
-        let hits = search(&store, row, options(40, Iterative::Off));
+        let hits = search(&store, &far, row, options(40, Iterative::Off));
         let truth = brute_force(&spec, &far, row);
         found += hits
             .iter()

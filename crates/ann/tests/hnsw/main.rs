@@ -3,6 +3,7 @@
 mod build;
 mod corruption;
 mod crash;
+mod half;
 mod insert;
 mod oracle;
 mod others;

@@ -39,7 +39,7 @@ fn compare<D: Distance<f32> + Send + Sync>(metric: Metric, their: D, efs: &[u32]
             found[0] += (theirs.iter())
                 .filter(|hit| distance(&spec, &query, &rows[&tid(hit.d_id)]) <= last)
                 .count();
-            let ours = search(&store, &query, options(*ef, Iterative::Off));
+            let ours = search(&store, &rows, &query, options(*ef, Iterative::Off));
             found[1] += (ours.iter().take(10))
                 .filter(|(_, bits)| f64::from_bits(*bits) <= last)
                 .count();

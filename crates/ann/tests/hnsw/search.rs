@@ -31,7 +31,7 @@ fn rows_leave_in_the_operators_order_to_the_bit() {
         let store = build(&spec, &rows, 8192);
         let query = Source::new(&spec, 77).row();
         let truth = brute_force(&spec, &rows, &query);
-        let found = search(&store, &query, options(50, Iterative::Off));
+        let found = search(&store, &rows, &query, options(50, Iterative::Off));
         assert_eq!(found.len(), 50);
         // Among the rows found, exactly the order and the bits of the plain loop.
         let expected: Vec<_> = (truth.into_iter())
@@ -64,7 +64,7 @@ fn a_small_table_is_searched_in_full_at_any_width_of_row() {
             let rows = rows(&spec, count, 3);
             let store = build(&spec, &rows, 8192);
             let query = Source::new(&spec, 5).row();
-            let found = search(&store, &query, options(60, Iterative::Off));
+            let found = search(&store, &rows, &query, options(60, Iterative::Off));
             assert_eq!(found, brute_force(&spec, &rows, &query), "{spec:?} {count}");
             assert_eq!(harm(&store), [] as [String; 0], "{spec:?}");
         }
@@ -77,7 +77,7 @@ fn small_pages_hold_the_same() {
         let rows = rows(&spec, 700, 3);
         let store = build(&spec, &rows, SMALL_PAGE);
         let query = Source::new(&spec, 5).row();
-        let wide = search(&store, &query, options(700, Iterative::Off));
+        let wide = search(&store, &rows, &query, options(700, Iterative::Off));
         assert_eq!(wide, brute_force(&spec, &rows, &query), "{spec:?}");
         assert_eq!(harm(&store), [] as [String; 0], "{spec:?}");
     }
@@ -90,7 +90,7 @@ fn without_iteration_a_scan_returns_as_many_rows_as_its_width() {
     let store = build(&spec, &rows, 8192);
     let query = Source::new(&spec, 8).row();
     for ef in [1, 10, 40, 333] {
-        let found = search(&store, &query, options(ef, Iterative::Off));
+        let found = search(&store, &rows, &query, options(ef, Iterative::Off));
         assert_eq!(found.len(), ef as usize);
     }
 }
@@ -101,7 +101,7 @@ fn an_iterative_scan_goes_on_to_the_last_row() {
         let rows = rows(&spec, 1500, 4);
         let store = build(&spec, &rows, 8192);
         let query = Source::new(&spec, 9).row();
-        let relaxed = search(&store, &query, options(20, Iterative::Relaxed));
+        let relaxed = search(&store, &rows, &query, options(20, Iterative::Relaxed));
         let mut tids: Vec<_> = relaxed.iter().map(|(tid, _)| *tid).collect();
         tids.sort();
         assert!(
@@ -109,7 +109,7 @@ fn an_iterative_scan_goes_on_to_the_last_row() {
             "{spec:?}: a row is missing or twice"
         );
 
-        let strict = search(&store, &query, options(20, Iterative::Strict));
+        let strict = search(&store, &rows, &query, options(20, Iterative::Strict));
         let distances: Vec<f64> = strict.iter().map(|(_, d)| f64::from_bits(*d)).collect();
         assert!(distances.is_sorted(), "{spec:?}: out of order");
         assert!(strict.len() > rows.len() / 2, "{spec:?}: {}", strict.len());
@@ -129,7 +129,7 @@ fn an_iterative_scan_keeps_to_its_bounds() {
             memory,
             ..options(20, Iterative::Relaxed)
         };
-        search(&store, &query, bounded).len()
+        search(&store, &rows, &query, bounded).len()
     };
     let first = rows_with(1, usize::MAX);
     assert!((20..40).contains(&first), "{first}");
@@ -153,7 +153,7 @@ fn every_copy_of_a_row_can_be_reached() {
         }
         let store = build(&spec, &all, 8192);
         assert!(
-            everything(&store, &copy).iter().eq(all.keys()),
+            everything(&store, &all, &copy).iter().eq(all.keys()),
             "{metric:?}"
         );
         // The others are not cut off by the crowd.
@@ -175,7 +175,7 @@ fn rows_far_from_zero_are_told_apart() {
         let mut found = 0;
         for row in all.values().step_by(60) {
             let truth = brute_force(&spec, &all, row);
-            let hits = search(&store, row, options(40, Iterative::Off));
+            let hits = search(&store, &all, row, options(40, Iterative::Off));
             found += hits
                 .iter()
                 .take(10)
@@ -195,12 +195,12 @@ fn rows_without_direction_come_last() {
     }
     let store = build(&spec, &all, 8192);
     let query = Source::new(&spec, 5).row();
-    let found = search(&store, &query, options(50, Iterative::Relaxed));
+    let found = search(&store, &all, &query, options(50, Iterative::Relaxed));
     assert_eq!(found.len(), 900);
     let nan = found.iter().filter(|(_, d)| f64::from_bits(*d).is_nan());
     assert_eq!(nan.count(), 2);
     // A query without direction returns rows in some order.
-    let zero = search(&store, &[0; 32], options(50, Iterative::Relaxed));
+    let zero = search(&store, &all, &[0; 32], options(50, Iterative::Relaxed));
     assert_eq!(zero.len(), 900);
 }
 
@@ -216,7 +216,7 @@ fn numbers_at_the_end_of_their_range_lose_nothing() {
         let store = build(&spec, &all, 8192);
         for query in [all[&tid(0)].clone(), Source::new(&spec, 1).row()] {
             assert!(
-                everything(&store, &query).iter().eq(all.keys()),
+                everything(&store, &all, &query).iter().eq(all.keys()),
                 "{metric:?}"
             );
         }
@@ -287,13 +287,16 @@ fn looks_without_a_lock_only_steer() {
             "{spec:?}: {torn} with torn looks, {locked} without"
         );
         let query = Source::new(&spec, 9).row();
-        let hits = search(&store, &query, options(40, Iterative::Off));
+        let hits = search(&store, &all, &query, options(40, Iterative::Off));
         for (tid, bits) in &hits {
             let exact = distance(&spec, &query, &all[tid]);
             assert_eq!(*bits, exact.to_bits(), "{spec:?}");
         }
         let order = |(tid, bits): &(Tid, u64)| (f64::from_bits(*bits), *tid);
         assert!(hits.iter().map(order).is_sorted(), "{spec:?}");
-        assert!(everything(&store, &query).iter().eq(all.keys()), "{spec:?}");
+        assert!(
+            everything(&store, &all, &query).iter().eq(all.keys()),
+            "{spec:?}"
+        );
     }
 }

@@ -86,11 +86,7 @@ fn sparse_vectors_are_any_number_of_elements() {
 }
 
 fn found(store: &MemoryStore, rows: &Rows, query: &[u8], ef: u32) -> Vec<(Tid, u64)> {
-    let meta = Meta::read(store).unwrap();
-    let mut scan = scan(&meta, query, options(ef, Iterative::Off));
-    let hits = drain_with(&mut scan, store, &InTable(rows)).unwrap();
-    let hits = hits.iter();
-    hits.map(|hit| (hit.tid, hit.distance.to_bits())).collect()
+    search(store, rows, query, options(ef, Iterative::Off))
 }
 
 #[test]

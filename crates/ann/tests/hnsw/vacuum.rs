@@ -44,7 +44,7 @@ fn removed_rows_are_gone_at_once_and_all_others_stay() {
         // Before and after the cleanup.
         for round in 0..2 {
             assert!(
-                everything(&store, &query).iter().eq(kept.keys()),
+                everything(&store, &all, &query).iter().eq(kept.keys()),
                 "{spec:?} {round}"
             );
             assert_eq!(harm(&store), [] as [String; 0], "{spec:?} {round}");
@@ -125,7 +125,7 @@ fn recall_stays_and_space_is_used_again_when_half_is_replaced_ten_times() {
         "{pages}, fresh {pages_fresh}"
     );
     let query = Source::new(&spec, 9).row();
-    assert!(everything(&store, &query).iter().eq(live.keys()));
+    assert!(everything(&store, &live, &query).iter().eq(live.keys()));
 }
 
 #[test]
@@ -136,14 +136,17 @@ fn an_index_emptied_and_filled_again_is_as_good() {
         let meta = Meta::read(&store).unwrap();
         vacuum(&store, &Rows::new());
         let query = Source::new(&spec, 9).row();
-        assert_eq!(search(&store, &query, options(10, Iterative::Relaxed)), []);
+        assert_eq!(
+            search(&store, &all, &query, options(10, Iterative::Relaxed)),
+            []
+        );
         let again = rows(&spec, 700, 2);
         for (tid, row) in &again {
             hnsw::insert(&store, &meta, *tid, row).unwrap();
         }
         assert_eq!(harm(&store), [] as [String; 0], "{spec:?}");
         assert!(
-            everything(&store, &query).iter().eq(again.keys()),
+            everything(&store, &again, &query).iter().eq(again.keys()),
             "{spec:?}"
         );
         let grown = build(&spec, &Rows::new(), SMALL_PAGE);

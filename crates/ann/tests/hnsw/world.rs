@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use half::f16;
 use pgnear_ann::hnsw::{
-    self, Builder, Centre, Hit, IndexSpec, Iterative, Meta, NoTable, Query, Rerank, Scan,
-    ScanOptions, Table, TidState,
+    self, Builder, Centre, Hit, IndexSpec, Iterative, Meta, Query, Rerank, Scan, ScanOptions,
+    Table, TidState,
 };
 use pgnear_ann::memory::{MemoryStore, MemoryWriter};
 use pgnear_ann::{Element, Error, Tid};
@@ -230,10 +230,6 @@ pub fn scan(meta: &Meta, query: &[u8], options: ScanOptions) -> Scan {
     Scan::new(meta, query, options).unwrap()
 }
 
-pub fn drain(scan: &mut Scan, store: &MemoryStore) -> Result<Vec<Hit>, Error> {
-    drain_with(scan, store, &NoTable)
-}
-
 /// The rows as a table of which the scan sees all.
 pub struct InTable<'a>(pub &'a Rows);
 
@@ -243,11 +239,7 @@ impl Table for InTable<'_> {
     }
 }
 
-pub fn drain_with(
-    scan: &mut Scan,
-    store: &MemoryStore,
-    table: &impl Table,
-) -> Result<Vec<Hit>, Error> {
+pub fn drain(scan: &mut Scan, store: &MemoryStore, table: &impl Table) -> Result<Vec<Hit>, Error> {
     let mut hits = Vec::new();
     while let Some(hit) = scan.next(store, table)? {
         hits.push(hit);
@@ -255,17 +247,30 @@ pub fn drain_with(
     Ok(hits)
 }
 
-pub fn search(store: &MemoryStore, query: &[u8], options: ScanOptions) -> Vec<(Tid, u64)> {
+/// What a scan hands out, and the bits of its distances; those of rows that are not in the table are NaN where
+/// the index does not know them.
+pub fn search(
+    store: &MemoryStore,
+    rows: &Rows,
+    query: &[u8],
+    options: ScanOptions,
+) -> Vec<(Tid, u64)> {
     let meta = Meta::read(store).unwrap();
-    let hits = drain(&mut scan(&meta, query, options), store).unwrap();
-    hits.iter()
-        .map(|hit| (hit.tid, hit.distance.to_bits()))
-        .collect()
+    let hits = drain(&mut scan(&meta, query, options), store, &InTable(rows)).unwrap();
+    let with_bits = |hit: &Hit| {
+        let row = rows.get(&hit.tid);
+        let exact = row.map(|row| distance(meta.spec(), query, row).to_bits());
+        let told = hit.distance.map(f64::to_bits);
+        // What an index tells is right.
+        assert!(told.is_none() || exact.is_none() || told == exact);
+        (hit.tid, told.or(exact).unwrap_or(f64::NAN.to_bits()))
+    };
+    hits.iter().map(with_bits).collect()
 }
 
 /// Every row, by scanning to the end; sorted by TID.
-pub fn everything(store: &MemoryStore, query: &[u8]) -> Vec<Tid> {
-    let mut all: Vec<Tid> = search(store, query, options(10, Iterative::Relaxed))
+pub fn everything(store: &MemoryStore, rows: &Rows, query: &[u8]) -> Vec<Tid> {
+    let mut all: Vec<Tid> = search(store, rows, query, options(10, Iterative::Relaxed))
         .iter()
         .map(|(tid, _)| *tid)
         .collect();
@@ -282,7 +287,7 @@ pub fn recall(spec: &IndexSpec, store: &MemoryStore, rows: &Rows, ef: u32) -> f6
         let truth = brute_force(spec, rows, &query);
         let k = truth.len().min(10);
         let last = f64::from_bits(truth[k - 1].1);
-        let hits = search(store, &query, options(ef, Iterative::Off));
+        let hits = search(store, rows, &query, options(ef, Iterative::Off));
         found += (hits.iter().take(10))
             .filter(|(_, bits)| f64::from_bits(*bits) <= last)
             .count();
@@ -333,6 +338,12 @@ pub fn all_specs() -> Vec<IndexSpec> {
     }
     specs.push(spec(Element::Bit, Metric::Hamming, 250));
     specs.push(spec(Element::Bit, Metric::Jaccard, 250));
+    for metric in [Metric::L2, Metric::InnerProduct, Metric::Cosine] {
+        specs.push(IndexSpec {
+            rerank: Rerank::Half,
+            ..spec(Element::F32, metric, 40)
+        });
+    }
     specs
 }
 
@@ -353,5 +364,14 @@ pub fn small_specs() -> Vec<IndexSpec> {
         small(Element::F32, Metric::L2, 500),
         small(Element::F16, Metric::L1, 9),
         small(Element::Bit, Metric::Hamming, 70),
+        // Halves: several a page, and on several pages.
+        IndexSpec {
+            rerank: Rerank::Half,
+            ..small(Element::F32, Metric::InnerProduct, 30)
+        },
+        IndexSpec {
+            rerank: Rerank::Half,
+            ..small(Element::F32, Metric::L2, 500)
+        },
     ]
 }

@@ -5,7 +5,7 @@ use crate::canonical::{Block, LANES};
 use crate::code8::{self, GROUP, Products, QUERIES, Query, ROWS, Rows};
 use crate::level::Level;
 use crate::table::{BitCounts, CosineSums, Kernels};
-use crate::{bits, canonical};
+use crate::{bits, canonical, code16};
 use half::f16;
 use std::arch::x86_64::*;
 

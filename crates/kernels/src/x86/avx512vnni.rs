@@ -4,7 +4,7 @@ use super::avx512::{Lanes, STEP, sums_of_bytes};
 use crate::code8::{self, Products, QUERIES, Query, Rows};
 use crate::level::Level;
 use crate::table::{BitCounts, CosineSums, Kernels};
-use crate::{bits, canonical};
+use crate::{bits, canonical, code16};
 use half::f16;
 use std::arch::x86_64::*;
 

@@ -36,6 +36,10 @@ macro_rules! instantiate {
             code8_near(
                 queries: &[Query<'_>; QUERIES], panel: &[i8], rows: &Rows, products: &mut Products
             ) -> [u32; QUERIES] = near;
+            code16_encode(vector: &[f32], code: &mut [i16]) -> code16::Encoded = code16::encode;
+            code16_dot(vector: &[f32], code: &[i16]) -> f32 = code16::dot;
+            code16_l2_squared(vector: &[f32], scale: f32, code: &[i16]) -> f32
+                = code16::l2_squared;
         );
 
         pub(crate) static TABLE: Kernels = Kernels {
@@ -61,6 +65,9 @@ macro_rules! instantiate {
             code4_dot,
             code8_encode,
             code8_near,
+            code16_encode,
+            code16_dot,
+            code16_l2_squared,
         };
     };
     (@functions $features:literal;
