@@ -1,23 +1,18 @@
 //! `bench batch`: exact search of many queries at once, beside pgvector's scan for each of them, faiss in a
 //! process of its own, and what the machine's arithmetic can do.
 
-mod flat;
-
-use crate::data::{Metric, NEIGHBOURS, Set};
+use crate::data::{Metric, NEIGHBOURS, Set, Source};
+use crate::peer::Peer;
 use crate::report::{self, Table, progress};
 use crate::stats::{Spread, micros};
 use crate::system::{self, Cost, System};
 use crate::value::Value;
 use anyhow::{Context, Result, bail};
-use flat::Flat;
-use std::path::PathBuf;
 use std::time::Duration;
 
 pub struct Options {
-    /// The folder with the sets; a seeded one is made without it.
-    pub data: Option<PathBuf>,
+    pub source: Source,
     pub rows: Option<usize>,
-    pub dims: usize,
     pub queries: usize,
     pub metric: Metric,
     pub rounds: usize,
@@ -36,12 +31,12 @@ struct Round {
     /// The same statement with one query: what it takes to read the table.
     reading: Cost,
     pgvector: Cost,
-    faiss: Option<flat::Figures>,
+    /// faiss, and a product of matrices with as many multiplications.
+    faiss: Option<[Cost; 2]>,
 }
 
 pub fn run(options: &Options) -> Result<()> {
-    let data = options.data.as_deref();
-    let set = Set::of(data, options.rows, options.dims, options.queries)?;
+    let set = Set::of(&options.source, options.rows, options.queries)?;
     if set.base.len() < NEIGHBOURS || set.queries.len() < options.rounds {
         bail!("a run takes at least {NEIGHBOURS} rows, and a query for each round");
     }
@@ -64,7 +59,7 @@ pub fn run(options: &Options) -> Result<()> {
         "SET pgnear.max_threads = {cores}; SET pgnear.gpu = {}",
         if options.gpu { "on" } else { "off" }
     ))?;
-    let mut flat = match Flat::start(&set, options.metric, cores) {
+    let mut flat = match start_faiss(&set, options.metric, cores) {
         Ok(flat) => Some(flat),
         Err(why) => {
             println!("\nfaiss: not measured: {why:#}");
@@ -85,7 +80,7 @@ pub fn run(options: &Options) -> Result<()> {
             )?,
             join: joined(&mut systems[0], options.metric, &found)?,
             pgvector: one_by_one(&mut systems[1], options.metric, &set, round, &found)?,
-            faiss: flat.as_mut().map(Flat::round).transpose()?,
+            faiss: flat.as_mut().map(round_of_faiss).transpose()?,
         });
     }
     if let Some(flat) = flat {
@@ -106,6 +101,22 @@ pub fn run(options: &Options) -> Result<()> {
     }
     print(&rounds, set.queries.len());
     Ok(())
+}
+
+fn start_faiss(set: &Set, metric: Metric, threads: usize) -> Result<Peer> {
+    let arguments = [
+        metric.word().to_owned(),
+        NEIGHBOURS.to_string(),
+        threads.to_string(),
+    ];
+    let mut peer = Peer::start("flat.py", set, threads, &arguments)?;
+    peer.costs::<0>()?;
+    Ok(peer)
+}
+
+fn round_of_faiss(peer: &mut Peer) -> Result<[Cost; 2]> {
+    peer.ask("")?;
+    peer.costs()
 }
 
 fn load(system: &mut System, set: &Set) -> Result<()> {
@@ -268,12 +279,12 @@ fn print(rounds: &[Round], queries: usize) {
         Some(round.pgvector)
     });
     row("faiss, rows in memory", "1.5", &|round| {
-        round.faiss.map(|faiss| faiss.search)
+        round.faiss.map(|faiss| faiss[0])
     });
     row(
         "as many multiplications in a product of matrices",
         "1.67",
-        &|round| round.faiss.map(|faiss| faiss.product),
+        &|round| round.faiss.map(|faiss| faiss[1]),
     );
     table.print("Exact search of many queries");
 }

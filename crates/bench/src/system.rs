@@ -70,18 +70,36 @@ impl System {
             .context("cannot connect")?;
         client.batch_execute(SETTINGS)?;
         client.batch_execute(&format!("CREATE EXTENSION {extension}"))?;
-        let row = client.query_one(
-            "SELECT extversion, pg_backend_pid() FROM pg_extension WHERE extname = $1",
-            &[&extension],
-        )?;
-        let pid = row.get(1);
+        let version = client
+            .query_one(
+                "SELECT extversion FROM pg_extension WHERE extname = $1",
+                &[&extension],
+            )?
+            .get(0);
+        Self::of(name, version, client)
+    }
+
+    fn of(name: &'static str, version: String, mut client: Client) -> Result<Self> {
+        let pid = client.query_one("SELECT pg_backend_pid()", &[])?.get(0);
         Ok(Self {
             name,
-            version: row.get(0),
+            version,
             client,
             pid,
             postmaster: cpu::parent(pid)?,
         })
+    }
+
+    /// One more session in the same database.
+    pub fn another(&mut self) -> Result<Self> {
+        let database: String = (self.client)
+            .query_one("SELECT current_database()::text", &[])?
+            .get(0);
+        let mut client = config(&database)?
+            .connect(NoTls)
+            .context("cannot connect")?;
+        client.batch_execute(SETTINGS)?;
+        Self::of(self.name, self.version.clone(), client)
     }
 
     /// The backend's process id.

@@ -1,7 +1,7 @@
 //! Inserts into a finished index, deletes and vacuum, and whether searches stay what they were.
 
 use super::curve::{self, RECALLS, Search};
-use super::{Kind, Options};
+use super::{ITEMS, Kind, Options};
 use crate::data::{Rows, Set, Truth};
 use crate::report::{Table, progress};
 use crate::stats::{Spread, micros};
@@ -75,7 +75,7 @@ fn inserts(systems: &mut [System; 2], set: &Set, more: &Rows, title: &str) -> Re
     let (mut wal, mut bare_wal) = ([0.0; 2], [0.0; 2]);
     let rows: Vec<Value> = more.iter().map(|row| Value::Vector(row.to_vec())).collect();
     for system in systems.iter_mut() {
-        system.run("CREATE TABLE bare (LIKE items)")?;
+        system.run("CREATE TABLE bare (LIKE items INCLUDING DEFAULTS)")?;
     }
     let turn_rows = rows.len().div_ceil(INSERT_TURNS).max(1);
     for (turn, part) in rows.chunks(turn_rows).enumerate() {
@@ -199,6 +199,6 @@ pub fn restore(system: &mut System, set: &Set) -> Result<()> {
         .map(|row| Value::Vector(row.to_vec()))
         .collect();
     system.run("TRUNCATE items")?;
-    system.load("items", 0, values.iter())?;
+    system.load(ITEMS, 0, values.iter())?;
     system.run("VACUUM (FREEZE, ANALYZE) items")
 }

@@ -23,7 +23,7 @@ pub struct Search<'s> {
 }
 
 impl Search<'_> {
-    fn sql(&self) -> String {
+    pub fn sql(&self) -> String {
         format!(
             "SELECT id FROM items ORDER BY embedding {} $1 LIMIT {NEIGHBOURS}",
             self.metric.operator()

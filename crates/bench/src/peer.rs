@@ -1,6 +1,6 @@
-//! faiss in a Python process of its own.
+//! A library that searches in its own memory, in a Python process that `cargo xtask bench` prepared.
 
-use crate::data::{Metric, NEIGHBOURS, Rows, Set};
+use crate::data::{NEIGHBOURS, Rows, Set};
 use crate::system::Cost;
 use anyhow::{Context, Result, bail};
 use std::fs;
@@ -9,25 +9,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-/// What a round cost.
-#[derive(Clone, Copy)]
-pub struct Figures {
-    /// The search of all queries.
-    pub search: Cost,
-    /// A product of matrices with as many multiplications.
-    pub product: Cost,
-}
-
 /// The process, with the vectors loaded.
-pub struct Flat {
+pub struct Peer {
     child: Child,
     lines: BufReader<ChildStdout>,
     folder: PathBuf,
 }
 
-impl Flat {
-    /// Starts it with the Python that `cargo xtask bench` prepared.
-    pub fn start(set: &Set, metric: Metric, threads: usize) -> Result<Self> {
+impl Peer {
+    /// Starts a program of `peers/` over the set; `arguments` follow the folder of its vectors.
+    pub fn start(program: &str, set: &Set, threads: usize, arguments: &[String]) -> Result<Self> {
         let python = std::env::var("PGNEAR_BENCH_PYTHON")
             .context("PGNEAR_BENCH_PYTHON is not set: cargo xtask bench says why")?;
         let folder = std::env::temp_dir().join(format!("pgnear-bench-{}", std::process::id()));
@@ -36,65 +27,62 @@ impl Flat {
         write(&folder.join("queries.f32"), &set.queries)?;
         fs::write(folder.join("dims"), set.base.dims.to_string())?;
         let mut child = Command::new(python)
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/peers/flat.py"))
+            .arg(format!("{}/peers/{program}", env!("CARGO_MANIFEST_DIR")))
             .arg(&folder)
-            .args([metric.word(), &NEIGHBOURS.to_string(), &threads.to_string()])
+            .args(arguments)
             .env("OPENBLAS_NUM_THREADS", threads.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .context("cannot start Python")?;
         let lines = BufReader::new(child.stdout.take().context("Python has no output")?);
-        let mut flat = Self {
+        Ok(Self {
             child,
             lines,
             folder,
-        };
-        if flat.line()? != "ready" {
+        })
+    }
+
+    /// The numbers of its next line: CPU and time, in seconds, of one thing after the other. None where it
+    /// only says that it is ready.
+    pub fn costs<const N: usize>(&mut self) -> Result<[Cost; N]> {
+        let mut line = String::new();
+        if self.lines.read_line(&mut line)? == 0 {
             bail!("the Python process failed");
         }
-        Ok(flat)
-    }
-
-    fn line(&mut self) -> Result<String> {
-        let mut line = String::new();
-        self.lines.read_line(&mut line)?;
-        Ok(line.trim().to_owned())
-    }
-
-    /// Measures one round.
-    pub fn round(&mut self) -> Result<Figures> {
-        let input = self.child.stdin.as_mut().context("Python has no input")?;
-        writeln!(input)?;
-        let line = self.line()?;
-        let numbers: Vec<f64> = line
-            .split(' ')
-            .filter_map(|word| word.parse().ok())
-            .collect();
-        let [cpu, wall, product_cpu, product_wall] = numbers[..] else {
+        let numbers: Result<Vec<f64>, _> = line.split_whitespace().map(str::parse).collect();
+        let Some(numbers) = numbers.ok().filter(|numbers| numbers.len() == 2 * N) else {
             bail!("the Python process failed: {line}");
         };
-        let cost = |cpu, wall| Cost {
-            cpu: Duration::from_secs_f64(cpu),
-            wall: Duration::from_secs_f64(wall),
-        };
-        Ok(Figures {
-            search: cost(cpu, wall),
-            product: cost(product_cpu, product_wall),
-        })
+        Ok(std::array::from_fn(|at| Cost {
+            cpu: Duration::from_secs_f64(numbers[2 * at]),
+            wall: Duration::from_secs_f64(numbers[2 * at + 1]),
+        }))
+    }
+
+    /// Asks for one more line.
+    pub fn ask(&mut self, what: &str) -> Result<()> {
+        let input = self.child.stdin.as_mut().context("Python has no input")?;
+        writeln!(input, "{what}")?;
+        Ok(())
+    }
+
+    /// The neighbours that it found last, query by query.
+    pub fn found(&self) -> Result<Vec<i64>> {
+        let bytes = fs::read(self.folder.join("ids.i64"))?;
+        let (numbers, _) = bytes.as_chunks::<8>();
+        Ok(numbers
+            .iter()
+            .map(|bytes| i64::from_ne_bytes(*bytes))
+            .collect())
     }
 
     /// The share of neighbours, query by query, that both found.
     pub fn shared_with(&self, found: &[i64]) -> Result<f64> {
-        let bytes = fs::read(self.folder.join("ids.i64"))?;
-        let (numbers, _) = bytes.as_chunks::<8>();
-        let ids: Vec<i64> = numbers
-            .iter()
-            .map(|bytes| i64::from_ne_bytes(*bytes))
-            .collect();
+        let ids = self.found()?;
         if ids.len() != found.len() {
             bail!(
-                "faiss found {} neighbours, pgnear {}",
+                "the peer found {} neighbours, pgnear {}",
                 ids.len(),
                 found.len()
             );
@@ -107,7 +95,7 @@ impl Flat {
     }
 }
 
-impl Drop for Flat {
+impl Drop for Peer {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
