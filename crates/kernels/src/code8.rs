@@ -85,6 +85,20 @@ pub type Products = [[f32; ROWS]; QUERIES];
 /// Sums of products of whole numbers, query by query and row by row.
 pub(crate) type Sums = [[i32; ROWS]; QUERIES];
 
+/// Puts the numbers of a row where they lie in a panel; zeros fill their last group.
+pub fn place(code: &[i8], row: usize, panel: &mut [i8]) {
+    let (fours, rest) = code.as_chunks::<GROUP>();
+    let (places, _) = panel.as_chunks_mut::<GROUP>();
+    for (group, four) in fours.iter().enumerate() {
+        places[group * ROWS + row] = *four;
+    }
+    if !rest.is_empty() {
+        let mut four = [0; GROUP];
+        four[..rest.len()].copy_from_slice(rest);
+        places[fours.len() * ROWS + row] = four;
+    }
+}
+
 /// Writes the whole numbers from `-most` to `most` that `vector` is nearest to.
 #[inline(always)]
 pub(crate) fn encode(vector: &[f32], most: f32, code: &mut [i8]) -> Encoded {

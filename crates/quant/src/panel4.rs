@@ -71,11 +71,7 @@ impl Panel4 {
             self.rows.offset[at] = QUERY_OFFSET * sum;
             self.rows.scale[at] = -terms.factor;
             self.rows.half[at] = terms.norm_squared;
-            let (fours, _) = self.numbers.as_chunks::<GROUP>();
-            let (places, _) = self.codes.as_chunks_mut::<GROUP>();
-            for (group, four) in fours.iter().enumerate() {
-                places[group * ROWS + at] = *four;
-            }
+            code8::place(&self.numbers, at, &mut self.codes);
             self.len = at + 1;
         }
     }

@@ -105,16 +105,7 @@ impl Panel {
             } else {
                 f32::NAN
             };
-            let (fours, rest) = code.as_chunks::<GROUP>();
-            let (places, _) = self.codes.as_chunks_mut::<GROUP>();
-            for (group, four) in fours.iter().enumerate() {
-                places[group * ROWS + at] = *four;
-            }
-            if !rest.is_empty() {
-                let mut four = [0; GROUP];
-                four[..rest.len()].copy_from_slice(rest);
-                places[fours.len() * ROWS + at] = four;
-            }
+            code8::place(code, at, &mut self.codes);
         }
     }
 

@@ -1,7 +1,7 @@
 //! The `Avx2` level.
 
 use crate::canonical::{Block, LANES};
-use crate::code8::{self, GROUP, Products, QUERIES, Query, ROWS, Rows};
+use crate::code8::{self, GROUP, QUERIES, ROWS, Sums};
 use crate::level::Level;
 use crate::table::{BitCounts, CosineSums, Kernels};
 use crate::{bits, canonical, code16};
@@ -284,30 +284,14 @@ unsafe fn sum_of_ints(eight: __m256i) -> i32 {
     }
 }
 
-/// See `code8::near`. Only called from what `instantiate!` compiles with AVX2.
-#[inline(always)]
-fn near(
-    queries: &[Query<'_>; QUERIES],
-    panel: &[i8],
-    rows: &Rows,
-    products: &mut Products,
-) -> [u32; QUERIES] {
-    code8::near(queries, panel, rows, products, |codes, panel, sums| {
-        // SAFETY: compiled with AVX2; `code8::near` has checked the lengths.
-        unsafe { sums_of_bytes(codes, panel, sums) }
-    })
-}
-
 /// Eight sums at a time, which the registers hold: four queries against two times eight rows.
 ///
 /// # Safety
 /// Codes are as long as a row of the panel, which is whole groups. Only called from what is compiled with
 /// AVX2.
 #[inline(always)]
-unsafe fn sums_of_bytes(codes: [&[u8]; QUERIES], panel: &[i8], sums: &mut [[i32; ROWS]; QUERIES]) {
+unsafe fn sums_of_bytes(codes: [&[u8]; QUERIES], panel: &[i8], sums: &mut Sums) {
     const AT_ONCE: usize = 4;
-    // SAFETY: AVX2.
-    let ones = unsafe { _mm256_set1_epi16(1) };
     for (codes, sums) in codes
         .as_chunks::<AT_ONCE>()
         .0
@@ -327,7 +311,7 @@ unsafe fn sums_of_bytes(codes: [&[u8]; QUERIES], panel: &[i8], sums: &mut [[i32;
                         let query = _mm256_set1_epi32(four.read_unaligned());
                         for (lanes, rows) in lanes.iter_mut().zip(rows) {
                             let pairs = _mm256_maddubs_epi16(query, rows);
-                            *lanes = _mm256_add_epi32(*lanes, _mm256_madd_epi16(pairs, ones));
+                            *lanes = _mm256_add_epi32(*lanes, widened(pairs));
                         }
                     }
                 }

@@ -2,7 +2,7 @@
 
 use super::avx2::sum_of_eight;
 use crate::canonical::{Block, LANES};
-use crate::code8::{self, GROUP, Products, QUERIES, Query, ROWS, Rows};
+use crate::code8::{self, GROUP, QUERIES, ROWS, Sums};
 use crate::level::Level;
 use crate::table::{BitCounts, CosineSums, Kernels};
 use crate::{bits, canonical, code16};
@@ -144,77 +144,93 @@ impl Block for Lanes {
 }
 
 /// Code bytes to a step: one register of codes, two of the query.
-pub(super) const STEP: usize = 64;
+const STEP: usize = 64;
 
 /// See `code4::dot`, and the note on sizes at the `Avx2` level.
 ///
 /// Only called from what `instantiate!` compiles with AVX-512.
 #[inline(always)]
 fn dot_of_nibbles(query: &[i8], code: &[u8]) -> i32 {
+    // SAFETY: compiled with AVX-512 BW.
+    unsafe {
+        dot_of_nibbles_by(query, code, |[sum, none], [low, high], numbers| {
+            let pairs = _mm512_add_epi16(
+                _mm512_maddubs_epi16(low, numbers[0]),
+                _mm512_maddubs_epi16(high, numbers[1]),
+            );
+            [_mm512_add_epi32(sum, widened(pairs)), none]
+        })
+    }
+}
+
+/// The same with `add`, which adds the products of low and of high nibbles with their numbers to two sums,
+/// or both to one.
+///
+/// # Safety
+/// Only called from what is compiled with AVX-512 and what `add` needs.
+#[inline(always)]
+pub(super) unsafe fn dot_of_nibbles_by(
+    query: &[i8],
+    code: &[u8],
+    add: impl Fn([__m512i; 2], [__m512i; 2], [__m512i; 2]) -> [__m512i; 2],
+) -> i32 {
     let (low, high) = crate::code4::halves(query, code);
     // SAFETY: AVX-512 F and BW; bytes that a mask leaves out are not read, so that nothing beyond
     // the slices is (`halves` makes them equally long).
     unsafe {
         let nibble = _mm512_set1_epi8(15);
-        let ones = _mm512_set1_epi16(1);
-        let mut sum = _mm512_setzero_si512();
+        let mut sums = [_mm512_setzero_si512(); 2];
         let mut at = 0;
         while at < code.len() {
             let mask = u64::MAX >> (STEP - (code.len() - at).min(STEP));
             let codes = _mm512_maskz_loadu_epi8(mask, code.as_ptr().add(at).cast());
-            let low = _mm512_maskz_loadu_epi8(mask, low.as_ptr().add(at));
-            let high = _mm512_maskz_loadu_epi8(mask, high.as_ptr().add(at));
-            let low_nibbles = _mm512_and_si512(codes, nibble);
-            let high_nibbles = _mm512_and_si512(_mm512_srli_epi16::<4>(codes), nibble);
-            let pairs = _mm512_add_epi16(
-                _mm512_maddubs_epi16(low_nibbles, low),
-                _mm512_maddubs_epi16(high_nibbles, high),
-            );
-            sum = _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, ones));
+            let nibbles = [
+                _mm512_and_si512(codes, nibble),
+                _mm512_and_si512(_mm512_srli_epi16::<4>(codes), nibble),
+            ];
+            let numbers =
+                [low, high].map(|numbers| _mm512_maskz_loadu_epi8(mask, numbers.as_ptr().add(at)));
+            sums = add(sums, nibbles, numbers);
             at += STEP;
         }
-        _mm512_reduce_add_epi32(sum)
+        _mm512_reduce_add_epi32(_mm512_add_epi32(sums[0], sums[1]))
     }
 }
 
-/// See `code8::near`. Only called from what `instantiate!` compiles with AVX-512.
-#[inline(always)]
-fn near(
-    queries: &[Query<'_>; QUERIES],
-    panel: &[i8],
-    rows: &Rows,
-    products: &mut Products,
-) -> [u32; QUERIES] {
-    code8::near(queries, panel, rows, products, |codes, panel, sums| {
-        // SAFETY: compiled with AVX-512 BW; `code8::near` has checked the lengths.
-        unsafe { sums_of_bytes(codes, panel, sums, |sum, a, b| add_products(sum, a, b)) }
-    })
-}
-
-/// Adds the products of four bytes to each lane, of `a` from 0 to 127 (two products then fit 16 bits).
+/// Pairs of 16-bit lanes summed to 32 bits.
 ///
 /// # Safety
-/// Only called from what is compiled with AVX-512.
+/// The CPU must have AVX-512 BW.
 #[inline(always)]
-unsafe fn add_products(sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
-    // SAFETY: AVX-512 BW.
+unsafe fn widened(pairs: __m512i) -> __m512i {
+    // SAFETY: the caller's promise.
+    unsafe { _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)) }
+}
+
+/// Two products of bytes, the first of them from 0 to 127, fit 16 bits together.
+///
+/// # Safety
+/// As for [`sums_of_bytes_by`].
+#[inline(always)]
+unsafe fn sums_of_bytes(codes: [&[u8]; QUERIES], panel: &[i8], sums: &mut Sums) {
+    // SAFETY: the caller's promise; AVX-512 BW.
     unsafe {
-        let pairs = _mm512_maddubs_epi16(a, b);
-        _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)))
+        sums_of_bytes_by(codes, panel, sums, |sum, a, b| {
+            _mm512_add_epi32(sum, widened(_mm512_maddubs_epi16(a, b)))
+        })
     }
 }
 
-/// Sixteen sums that fill the registers: eight queries against two times sixteen rows. `add` adds the
-/// products of four bytes to each lane.
+/// Sixteen sums that fill the registers: eight queries against two times sixteen rows.
 ///
 /// # Safety
 /// Codes are as long as a row of the panel, which is whole groups. Only called from what is compiled with
 /// AVX-512 and what `add` needs, which adds the products of four bytes to each lane.
 #[inline(always)]
-pub(super) unsafe fn sums_of_bytes(
+pub(super) unsafe fn sums_of_bytes_by(
     codes: [&[u8]; QUERIES],
     panel: &[i8],
-    sums: &mut [[i32; ROWS]; QUERIES],
+    sums: &mut Sums,
     add: impl Fn(__m512i, __m512i, __m512i) -> __m512i,
 ) {
     // SAFETY: AVX-512 F; `group` ends with the shortest of all.

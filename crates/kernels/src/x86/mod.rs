@@ -1,6 +1,7 @@
 //! The x86-64 levels. All SIMD `unsafe` of pgnear lives here.
 
-/// Compiles the canonical kernels with `$features` and makes the level's `TABLE`.
+/// Compiles the canonical kernels with `$features` and makes the level's `TABLE`. The level's own are
+/// `dot_of_nibbles` and `sums_of_bytes`.
 ///
 /// Each kernel is a function compiled with the features, behind a safe function of the same
 /// signature. The table is sound only where the CPU has the features: `kernels_at`, the one place
@@ -34,13 +35,30 @@ macro_rules! instantiate {
             code8_encode(vector: &[f32], most: f32, code: &mut [i8]) -> code8::Encoded
                 = code8::encode;
             code8_near(
-                queries: &[Query<'_>; QUERIES], panel: &[i8], rows: &Rows, products: &mut Products
-            ) -> [u32; QUERIES] = near;
+                queries: &[code8::Query<'_>; code8::QUERIES],
+                panel: &[i8],
+                rows: &code8::Rows,
+                products: &mut code8::Products
+            ) -> [u32; code8::QUERIES] = near;
             code16_encode(vector: &[f32], code: &mut [i16]) -> code16::Encoded = code16::encode;
             code16_dot(vector: &[f32], code: &[i16]) -> f32 = code16::dot;
             code16_l2_squared(vector: &[f32], scale: f32, code: &[i16]) -> f32
                 = code16::l2_squared;
         );
+
+        /// See `code8::near`. Only called from what is compiled with the features.
+        #[inline(always)]
+        fn near(
+            queries: &[code8::Query<'_>; code8::QUERIES],
+            panel: &[i8],
+            rows: &code8::Rows,
+            products: &mut code8::Products,
+        ) -> [u32; code8::QUERIES] {
+            code8::near(queries, panel, rows, products, |codes, panel, sums| {
+                // SAFETY: compiled with the level's features; `code8::near` has checked the lengths.
+                unsafe { sums_of_bytes(codes, panel, sums) }
+            })
+        }
 
         pub(crate) static TABLE: Kernels = Kernels {
             level: $level,
