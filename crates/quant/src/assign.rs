@@ -1,11 +1,13 @@
 //! Which centroid a row belongs to.
 
-use pgnear_device::{Assign, Nearest, OutOfMemory, Workers};
+use std::convert::Infallible;
+
+use pgnear_device::{Assign, Nearest};
 use pgnear_kernels::{Kernels, code8, kernels};
 
-use crate::job::{Job, QuantError, Stop, unless_cancelled};
+use crate::job::{Job, QuantError, unless_cancelled};
 use crate::matrix::Matrix;
-use crate::sieve::{self, Near, Panels, Queries};
+use crate::sieve::{self, Near, Panels, Queries, Seekers};
 
 /// A meaning of "nearest" and the kernels it is computed with. Keys are canonical: the same bits on
 /// every CPU. A smaller key is nearer.
@@ -112,7 +114,7 @@ pub(crate) fn nearest_into<E>(
         let mut panels = Panels::default();
         let sift = sieve::pays(kernels, found.len()) && centroids.rows() >= 2 * code8::ROWS;
         if sift {
-            panels_of(workers, kernels, dims, centroids.as_slice(), &mut panels)?;
+            panels.fill(workers, kernels, dims, centroids.as_slice())?;
         }
         let complete = workers.for_each_chunk_mut(found, ROWS_A_BLOCK, |i, found| {
             let start = i * ROWS_A_BLOCK * dims;
@@ -121,7 +123,7 @@ pub(crate) fn nearest_into<E>(
             let best = &mut best[..found.len()];
             let mut done = 0;
             // Without memory for codes no centroid is ruled out.
-            if sift && let Ok(codes) = codes_of(kernels, dims, rows) {
+            if sift && let Ok(codes) = Queries::new(kernels, dims, rows) {
                 let sieve = Sieve {
                     space,
                     centroids,
@@ -151,7 +153,8 @@ pub(crate) fn nearest_into<E>(
 
 /// Rows that go through the centroids together: few enough to stay in the first-level cache while
 /// the centroids stream past.
-pub(crate) const ROWS_A_BLOCK: usize = 16;
+pub(crate) const ROWS_A_BLOCK: usize = EIGHTS * code8::QUERIES;
+const EIGHTS: usize = 2;
 
 /// Centroids as panels of codes, and rows as queries.
 #[derive(Clone, Copy)]
@@ -169,75 +172,51 @@ impl Sieve<'_> {
     /// the centroids that may be nearer than its best by their codes, as long as those are few. Returns
     /// the centroid that is next.
     pub(crate) fn offer(&self, start: usize, rows: &[f32], best: &mut [Best]) -> usize {
-        let (space, dims) = (&self.space, self.centroids.dims());
-        let row = |at: usize| &rows[at * dims..][..dims];
-        // The last one again where fewer are left.
-        let looking = |at: usize, best: &[Best]| {
-            let at = at.min(best.len() - 1);
-            let near = match space.by {
-                Assign::L2 => Near::Distance(best[at].key),
-                Assign::Dot => Near::Product(-best[at].key),
-            };
-            self.rows.query(start + at, near)
+        let mut block = Block {
+            sieve: self,
+            rows,
+            best,
         };
-        let mut eights: [[code8::Query<'_>; code8::QUERIES]; ROWS_A_BLOCK / code8::QUERIES] =
-            std::array::from_fn(|eight| {
-                std::array::from_fn(|offset| looking(eight * code8::QUERIES + offset, best))
-            });
-        let (mut next, mut looked_at, mut measured) = (self.first, 0, 0);
-        for panel in self.panels.iter() {
-            for first in (0..best.len()).step_by(code8::QUERIES) {
-                let eight = &mut eights[first / code8::QUERIES];
-                let near = panel.near(space.kernels, eight);
-                for (at, mut near) in (first..best.len()).zip(near) {
-                    let before = best[at].index;
-                    while near != 0 {
-                        let c = next + near.trailing_zeros() as usize;
-                        near &= near - 1;
-                        measured += 1;
-                        best[at].offer(c, space.key(row(at), self.centroids.row(c)));
-                    }
-                    if best[at].index != before {
-                        eight[at - first] = looking(at, best);
-                    }
-                }
-            }
-            next += code8::ROWS;
-            looked_at += code8::ROWS * best.len();
-            if sieve::in_vain(measured, looked_at) {
-                break;
-            }
-        }
+        let (panels, queries) = (self.panels.iter(), (self.rows, start));
+        let Ok(next) =
+            sieve::sift::<EIGHTS, _>(self.space.kernels, panels, self.first, queries, &mut block);
         next
     }
 }
 
-/// The codes of some centroids, in parallel.
-pub(crate) fn panels_of(
-    workers: &Workers<'_>,
-    kernels: &Kernels,
-    dims: usize,
-    centroids: &[f32],
-    panels: &mut Panels,
-) -> Result<(), Stop> {
-    let panels = panels.prepare(dims, centroids.len() / dims)?;
-    let complete = workers.for_each_mut(panels, |at, panel| {
-        let first = at * code8::ROWS;
-        panel.fill(kernels, &centroids[first * dims..][..code8::ROWS * dims]);
-    });
-    unless_cancelled(complete)
+/// Rows of a block with the best that they have found.
+struct Block<'s> {
+    sieve: &'s Sieve<'s>,
+    rows: &'s [f32],
+    best: &'s mut [Best],
 }
 
-/// The codes of some rows.
-pub(crate) fn codes_of(
-    kernels: &Kernels,
-    dims: usize,
-    rows: &[f32],
-) -> Result<Queries, OutOfMemory> {
-    let norms = rows
-        .chunks_exact(dims)
-        .map(|row| (kernels.f32_norm_squared)(row));
-    Queries::new(kernels, dims, rows, norms)
+impl Seekers for Block<'_> {
+    type Failed = Infallible;
+
+    fn count(&self) -> usize {
+        self.best.len()
+    }
+
+    fn looks_for(&self, at: usize) -> Near {
+        let key = self.best[at].key;
+        match self.sieve.space.by {
+            Assign::L2 => Near::Distance(key),
+            Assign::Dot => Near::Product(-key),
+        }
+    }
+
+    #[inline(always)]
+    fn measure(&mut self, at: usize, centroid: usize) -> Result<bool, Infallible> {
+        let Sieve {
+            space, centroids, ..
+        } = self.sieve;
+        let (best, dims) = (&mut self.best[at], centroids.dims());
+        let before = best.index;
+        let row = &self.rows[at * dims..][..dims];
+        best.offer(centroid, space.key(row, centroids.row(centroid)));
+        Ok(best.index != before)
+    }
 }
 
 /// Offers every centroid from number `first` on to every row of a block, four centroids at a time.

@@ -81,7 +81,25 @@ pub fn decode(terms: Terms, code: &[u8], y: &mut [f32]) {
         } else {
             code[at - half] >> 4
         };
-        *y = f32::from(cell as i8 * 2 - 15) * scale;
+        *y = f32::from(middle(cell)) * scale;
+    }
+}
+
+/// Twice the middle of a cell, in steps.
+#[inline(always)]
+fn middle(cell: u8) -> i8 {
+    cell as i8 * 2 - 15
+}
+
+/// Writes the numbers that a code stands for, in the order of its nibbles; 0 for a nibble without component.
+pub(crate) fn numbers(code: &[u8], dims: usize, numbers: &mut [i8]) {
+    let (low, high) = numbers.split_at_mut(code.len());
+    for ((byte, low), high) in code.iter().zip(low).zip(high) {
+        *low = middle(byte & 15);
+        *high = middle(byte >> 4);
+    }
+    for number in numbers.iter_mut().skip(dims) {
+        *number = 0;
     }
 }
 
@@ -132,15 +150,7 @@ impl Query4 {
 
     /// Takes a vector of which only the code is left.
     pub fn set_from_code(&mut self, terms: Terms, code: &[u8], dims: usize) {
-        let (low, high) = self.numbers.split_at_mut(code.len());
-        for ((byte, low), high) in code.iter().zip(low).zip(high) {
-            // Twice the middle of the cell, in steps.
-            *low = (byte & 15) as i8 * 2 - 15;
-            *high = (byte >> 4) as i8 * 2 - 15;
-        }
-        for number in self.numbers.iter_mut().skip(dims) {
-            *number = 0;
-        }
+        numbers(code, dims, &mut self.numbers);
         self.finish(terms.norm_squared, terms.factor / -4.0);
     }
 

@@ -4,7 +4,7 @@
 //! memory once for many of them. Distances are those of the operators to the bit, so that the answers
 //! are too.
 
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, TryReserveError};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use pgnear_device::{Neighbour, OutOfMemory};
@@ -12,10 +12,11 @@ use pgnear_kernels::{CosineSums, Kernels, Metric, code8, exact, kernels};
 
 use crate::job::{Job, QuantError, Stop, unless_cancelled};
 use crate::matrix::Matrix;
-use crate::sieve::{self, Near, Panels, Queries};
+use crate::sieve::{self, Near, Panels, Queries, Seekers};
 
 /// Queries that go through a batch together.
-const QUERIES_A_BLOCK: usize = 4 * code8::QUERIES;
+const QUERIES_A_BLOCK: usize = EIGHTS * code8::QUERIES;
+const EIGHTS: usize = 4;
 
 /// The nearest rows of each of many queries.
 pub struct Knn {
@@ -59,8 +60,7 @@ impl Knn {
         norms.extend((0..count).map(|at| (kernels.f32_norm_squared)(queries.row(at))));
         // Taxicab distances are no products.
         let sieve = if metric != Metric::L1 && sieve::pays(kernels, count) {
-            let norms = norms.iter().copied();
-            Some(Queries::new(kernels, dims, queries.as_slice(), norms)?)
+            Some(Queries::new(kernels, dims, queries.as_slice())?)
         } else {
             None
         };
@@ -131,13 +131,7 @@ impl Knn {
                 }
             }
             if sieve.is_some() {
-                let panels = panels.prepare(dims, rows.len() / dims)?;
-                let complete = workers.for_each_mut(panels, |at, panel| {
-                    let first = at * code8::ROWS;
-                    let rows = &rows[first * dims..][..code8::ROWS * dims];
-                    panel.fill(kernels, rows);
-                });
-                unless_cancelled(complete)?;
+                panels.fill(workers, kernels, dims, rows)?;
             }
             let failed = AtomicBool::new(false);
             let complete = workers.for_each_chunk_mut(nearest, QUERIES_A_BLOCK, |chunk, heaps| {
@@ -201,7 +195,7 @@ struct Block<'a> {
     start: usize,
 }
 
-type Offered<T> = Result<T, std::collections::TryReserveError>;
+type Offered<T> = Result<T, TryReserveError>;
 
 impl<'a> Block<'a> {
     fn run(
@@ -223,60 +217,16 @@ impl<'a> Block<'a> {
                 done = missing.next_multiple_of(code8::ROWS).min(count);
                 self.measure(heaps, &mut limits, 0..done)?;
             }
-            done = self.sift(heaps, &mut limits, queries, panels, done)?;
+            let panels = panels.iter().skip(done / code8::ROWS);
+            let mut seeking = Seeking {
+                block: self,
+                heaps,
+                limits: &mut limits,
+            };
+            let queries = (queries, self.start);
+            done = sieve::sift::<EIGHTS, _>(self.kernels, panels, done, queries, &mut seeking)?;
         }
         self.measure(heaps, &mut limits, done..count)
-    }
-
-    /// Measures the rows from `done` on that may be near by their codes, as long as those are few; up to
-    /// which row it came.
-    fn sift(
-        &self,
-        heaps: &mut [BinaryHeap<Neighbour>],
-        limits: &mut [f32; QUERIES_A_BLOCK],
-        queries: &Queries,
-        panels: &Panels,
-        mut done: usize,
-    ) -> Offered<usize> {
-        // The last one again where fewer are left.
-        let query = |number: usize, limits: &[f32; QUERIES_A_BLOCK]| {
-            let number = number.min(heaps.len() - 1);
-            queries.query(self.start + number, self.near(limits[number]))
-        };
-        let mut looking: [code8::Query<'_>; QUERIES_A_BLOCK] =
-            std::array::from_fn(|number| query(number, limits));
-        let (mut looked_at, mut measured) = (0, 0);
-        for panel in panels.iter().skip(done / code8::ROWS) {
-            for (eight, chunk) in heaps.chunks_mut(code8::QUERIES).enumerate() {
-                let first = eight * code8::QUERIES;
-                let (eights, _) = looking.as_chunks::<{ code8::QUERIES }>();
-                let near = panel.near(self.kernels, &eights[eight]);
-                for (offset, (heap, mut near)) in chunk.iter_mut().zip(near).enumerate() {
-                    if near == 0 {
-                        continue;
-                    }
-                    let number = first + offset;
-                    let before = limits[number];
-                    while near != 0 {
-                        let at = done + near.trailing_zeros() as usize;
-                        near &= near - 1;
-                        measured += 1;
-                        let sum = self.sum(number, at);
-                        self.take(heap, limits, number, sum, at)?;
-                    }
-                    if limits[number].to_bits() != before.to_bits() {
-                        looking[number] =
-                            queries.query(self.start + number, self.near(limits[number]));
-                    }
-                }
-            }
-            done += code8::ROWS;
-            looked_at += code8::ROWS * heaps.len();
-            if sieve::in_vain(measured, looked_at) {
-                break;
-            }
-        }
-        Ok(done)
     }
 
     /// Measures some rows.
@@ -431,6 +381,34 @@ impl<'a> Block<'a> {
             return Ok(false);
         }
         Ok(true)
+    }
+}
+
+/// The queries of a block with what they have found.
+struct Seeking<'s, 'a> {
+    block: &'s Block<'a>,
+    heaps: &'s mut [BinaryHeap<Neighbour>],
+    limits: &'s mut [f32; QUERIES_A_BLOCK],
+}
+
+impl Seekers for Seeking<'_, '_> {
+    type Failed = TryReserveError;
+
+    fn count(&self) -> usize {
+        self.heaps.len()
+    }
+
+    fn looks_for(&self, at: usize) -> Near {
+        self.block.near(self.limits[at])
+    }
+
+    #[inline(always)]
+    fn measure(&mut self, at: usize, row: usize) -> Offered<bool> {
+        let before = self.limits[at];
+        let sum = self.block.sum(at, row);
+        let heap = &mut self.heaps[at];
+        self.block.take(heap, self.limits, at, sum, row)?;
+        Ok(self.limits[at].to_bits() != before.to_bits())
     }
 }
 

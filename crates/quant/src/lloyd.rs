@@ -2,7 +2,7 @@
 
 use pgnear_device::{Assign, MemoryBudget, Nearest, Progress, Workers};
 
-use crate::assign::{Best, ROWS_A_BLOCK, Sieve, Space, codes_of, panels_of};
+use crate::assign::{Best, ROWS_A_BLOCK, Sieve, Space};
 use crate::bounds::Bounds;
 use crate::fill;
 use crate::job::{Stop, unless_cancelled};
@@ -115,7 +115,7 @@ impl<'a, 'w, 'e> Lloyd<'a, 'w, 'e> {
         let fits = |bytes: usize| here && bytes.saturating_add(update) <= budget.available();
         let codes = if sieve::pays(space.kernels, n) && k >= 2 * SEEDS_A_PASS && fits(codes) {
             budget.charge(codes)?;
-            Some(codes_of(space.kernels, dims, samples.as_slice())?)
+            Some(Queries::new(space.kernels, dims, samples.as_slice())?)
         } else {
             None
         };
@@ -280,13 +280,8 @@ impl<'a, 'w, 'e> Lloyd<'a, 'w, 'e> {
         if self.codes.is_some() {
             let dims = self.samples.dims();
             let centroids = &self.centroids.as_slice()[first * dims..end * dims];
-            panels_of(
-                self.workers,
-                self.space.kernels,
-                dims,
-                centroids,
-                &mut self.panels,
-            )?;
+            let kernels = self.space.kernels;
+            self.panels.fill(self.workers, kernels, dims, centroids)?;
         }
         self.each_chunk(|view, chunk| view.offer(chunk, first, end))
     }

@@ -1,37 +1,16 @@
 //! 4-bit codes of many vectors against each other: estimates as those of [`crate::code4`], eight times
 //! 32 at once.
 
-use pgnear_device::OutOfMemory;
+use pgnear_device::{MemoryBudget, OutOfMemory};
 use pgnear_kernels::code8::{self, GROUP, QUERIES, QUERY_OFFSET, ROWS};
 use pgnear_kernels::{Kernels, kernels};
 
-use crate::code4::{Terms, code_bytes};
-
-pub use pgnear_kernels::code8::Products;
+use crate::code4::{Terms, code_bytes, numbers};
 
 /// Vectors of a panel.
 pub const PANEL: usize = ROWS;
 /// Vectors that go against a panel together.
 pub const TILE: usize = QUERIES;
-
-/// Writes the numbers of a code: twice the middle of each cell, in steps; of missing components 0.
-fn numbers(code: &[u8], dims: usize, numbers: &mut [i8]) {
-    let (low, high) = numbers.split_at_mut(code.len());
-    for ((byte, low), high) in code.iter().zip(low).zip(high) {
-        *low = (byte & 15) as i8 * 2 - 15;
-        *high = (byte >> 4) as i8 * 2 - 15;
-    }
-    numbers[dims..].fill(0);
-}
-
-fn zeros<T: Clone>(value: T, count: usize) -> Result<Vec<T>, OutOfMemory> {
-    let mut zeros = Vec::new();
-    zeros.try_reserve_exact(count).map_err(|_| OutOfMemory {
-        bytes: count * size_of::<T>(),
-    })?;
-    zeros.resize(count, value);
-    Ok(zeros)
-}
 
 /// Numbers of a code, in whole groups.
 fn padded(dims: usize) -> usize {
@@ -53,10 +32,11 @@ impl Panel4 {
     /// # Errors
     /// [`OutOfMemory`].
     pub fn new(dims: usize) -> Result<Panel4, OutOfMemory> {
+        let budget = MemoryBudget::unlimited();
         Ok(Panel4 {
             dims,
-            numbers: zeros(0, padded(dims))?,
-            codes: zeros(0, padded(dims) * ROWS)?,
+            numbers: budget.try_vec_filled(padded(dims), 0)?,
+            codes: budget.try_vec_filled(padded(dims) * ROWS, 0)?,
             rows: code8::Rows::UNKNOWN,
             len: 0,
         })
@@ -106,15 +86,16 @@ impl Tile4 {
     /// # Errors
     /// [`OutOfMemory`].
     pub fn new(dims: usize, inner_product: bool) -> Result<Tile4, OutOfMemory> {
+        let budget = MemoryBudget::unlimited();
         let mut codes: [Vec<u8>; QUERIES] = Default::default();
         for code in &mut codes {
-            *code = zeros(0, padded(dims))?;
+            *code = budget.try_vec_filled(padded(dims), 0)?;
         }
         Ok(Tile4 {
             kernels: kernels(),
             dims,
             inner_product,
-            numbers: zeros(0, padded(dims))?,
+            numbers: budget.try_vec_filled(padded(dims), 0)?,
             codes,
             half_scale: [0.0; QUERIES],
             norm_squared: [0.0; QUERIES],
@@ -181,7 +162,6 @@ mod tests {
     use crate::Rotation;
     use crate::code4::{self, Query4};
     use crate::rng::Rng;
-    use pgnear_device::MemoryBudget;
 
     fn coded(dims: usize, count: usize, rng: &mut Rng) -> Vec<(Terms, Vec<u8>)> {
         let budget = MemoryBudget::unlimited();

@@ -1,11 +1,13 @@
 //! Which of many rows may be near which of many queries, told by their codes ([`pgnear_kernels::code8`]).
 //! Never wrong: what is ruled out is farther by the operator's own sums, rounding included.
 
-use pgnear_device::OutOfMemory;
+use pgnear_device::{OutOfMemory, Workers};
 use pgnear_kernels::{
     Kernels, Level,
     code8::{self, GROUP, QUERIES, QUERY_MOST, QUERY_OFFSET, ROW_MOST, ROWS},
 };
+
+use crate::job::{Stop, unless_cancelled};
 
 /// Lengths beyond are left to exact sums, and so are those below its inverse: products and their parts
 /// neither overflow nor vanish in between.
@@ -20,7 +22,7 @@ pub(crate) fn pays(kernels: &Kernels, queries: usize) -> bool {
 }
 
 /// Whether telling which of `looked_at` rows are near was in vain.
-pub(crate) fn in_vain(near: usize, looked_at: usize) -> bool {
+fn in_vain(near: usize, looked_at: usize) -> bool {
     near * FEW > looked_at
 }
 
@@ -54,12 +56,24 @@ pub(crate) struct Panel {
 }
 
 impl Panels {
-    /// Room for `rows` rows; fewer than fill a panel are left over.
-    pub(crate) fn prepare(
+    /// Takes rows, whole vectors one after the other, in place of those it had; fewer than fill a panel
+    /// are left over.
+    pub(crate) fn fill(
         &mut self,
+        workers: &Workers<'_>,
+        kernels: &Kernels,
         dims: usize,
-        rows: usize,
-    ) -> Result<&mut [Panel], OutOfMemory> {
+        rows: &[f32],
+    ) -> Result<(), Stop> {
+        let panels = self.prepare(dims, rows.len() / dims)?;
+        let complete = workers.for_each_mut(panels, |at, panel| {
+            panel.fill(kernels, &rows[at * ROWS * dims..][..ROWS * dims]);
+        });
+        unless_cancelled(complete)
+    }
+
+    /// Room for `rows` rows.
+    fn prepare(&mut self, dims: usize, rows: usize) -> Result<&mut [Panel], OutOfMemory> {
         let (count, bytes) = (rows / ROWS, dims.next_multiple_of(GROUP) * ROWS);
         let no_room = |_| OutOfMemory {
             bytes: count * bytes,
@@ -88,7 +102,7 @@ impl Panels {
 
 impl Panel {
     /// Takes [`ROWS`] rows, whole vectors one after the other.
-    pub(crate) fn fill(&mut self, kernels: &Kernels, rows: &[f32]) {
+    fn fill(&mut self, kernels: &Kernels, rows: &[f32]) {
         let dims = rows.len() / ROWS;
         let rounded = 1.0 - 2.0 * off_by(dims) as f32;
         for (at, row) in rows.chunks_exact(dims).enumerate() {
@@ -110,11 +124,7 @@ impl Panel {
     }
 
     /// For each query a bit for each row that may be near.
-    pub(crate) fn near(
-        &self,
-        kernels: &Kernels,
-        queries: &[code8::Query<'_>; QUERIES],
-    ) -> [u32; QUERIES] {
+    fn near(&self, kernels: &Kernels, queries: &[code8::Query<'_>; QUERIES]) -> [u32; QUERIES] {
         let mut products = [[0.0; ROWS]; QUERIES];
         (kernels.code8_near)(queries, &self.codes, &self.rows, &mut products)
     }
@@ -153,31 +163,28 @@ impl Queries {
         dims.next_multiple_of(GROUP) + size_of::<Known>()
     }
 
-    /// Codes of `queries`, whole vectors one after the other, of which `norms` are the sums of squares.
+    /// Codes of `queries`, whole vectors one after the other.
     pub(crate) fn new(
         kernels: &Kernels,
         dims: usize,
         queries: &[f32],
-        norms: impl ExactSizeIterator<Item = f32>,
     ) -> Result<Queries, OutOfMemory> {
-        let bytes = dims.next_multiple_of(GROUP);
+        let (count, bytes) = (queries.len() / dims, dims.next_multiple_of(GROUP));
         let no_room = |_| OutOfMemory {
-            bytes: norms.len() * bytes,
+            bytes: count * bytes,
         };
         let (mut codes, mut code, mut known) = (Vec::new(), Vec::new(), Vec::new());
-        codes
-            .try_reserve_exact(norms.len() * bytes)
-            .map_err(no_room)?;
+        codes.try_reserve_exact(count * bytes).map_err(no_room)?;
         code.try_reserve_exact(bytes).map_err(no_room)?;
         code.resize(bytes, 0);
-        known.try_reserve_exact(norms.len()).map_err(no_room)?;
-        for (query, norm) in queries.chunks_exact(dims).zip(norms) {
+        known.try_reserve_exact(count).map_err(no_room)?;
+        for query in queries.chunks_exact(dims) {
             let encoded = (kernels.code8_encode)(query, QUERY_MOST, &mut code[..dims]);
             codes.extend(
                 code.iter()
                     .map(|number| (i32::from(*number) + QUERY_OFFSET) as u8),
             );
-            let length = norm.sqrt();
+            let length = (kernels.f32_norm_squared)(query).sqrt();
             known.push(Known {
                 scale: if has_code(length) {
                     encoded.scale
@@ -201,7 +208,7 @@ impl Queries {
     /// With a row `x` of scale `s`, code `c` and rest `d`, and the query `y = t * b + e`:
     /// `x * y = s * t * (c * b) + (x - d) * e + d * y`, and by Cauchy and Schwarz the last two are at most
     /// `(|x| + |d|) * |e| + |d| * |y|`. What the sums by which the operator measures are off by is added to that.
-    pub(crate) fn query(&self, at: usize, near: Near) -> code8::Query<'_> {
+    fn query(&self, at: usize, near: Near) -> code8::Query<'_> {
         let Known {
             scale,
             length,
@@ -232,6 +239,62 @@ impl Queries {
             by_half: lower(by_half),
         }
     }
+}
+
+/// Who looks for near rows.
+pub(crate) trait Seekers {
+    /// Why a row can't be measured.
+    type Failed;
+    /// How many they are.
+    fn count(&self) -> usize;
+    /// What number `at` looks for now.
+    fn looks_for(&self, at: usize) -> Near;
+    /// Measures row `row` for number `at`; whether that looks for something else from now on.
+    fn measure(&mut self, at: usize, row: usize) -> Result<bool, Self::Failed>;
+}
+
+/// Every seeker (eight times `EIGHTS` at most, the first of them query number `start`) measures the rows of
+/// `panels` that may be near by their codes, as long as those are few. `next` is the number of the first row;
+/// returns that of the row at which it ended.
+pub(crate) fn sift<'p, const EIGHTS: usize, S: Seekers>(
+    kernels: &Kernels,
+    panels: impl Iterator<Item = &'p Panel>,
+    mut next: usize,
+    (queries, start): (&Queries, usize),
+    seekers: &mut S,
+) -> Result<usize, S::Failed> {
+    let count = seekers.count();
+    // The last one again where fewer are left.
+    let query = |seekers: &S, at: usize| {
+        let at = at.min(count - 1);
+        queries.query(start + at, seekers.looks_for(at))
+    };
+    let mut eights: [[code8::Query<'_>; QUERIES]; EIGHTS] =
+        std::array::from_fn(|eight| std::array::from_fn(|at| query(seekers, eight * QUERIES + at)));
+    let (mut looked_at, mut measured) = (0, 0);
+    for panel in panels {
+        for (eight, first) in eights.iter_mut().zip((0..count).step_by(QUERIES)) {
+            let near = panel.near(kernels, eight);
+            for (at, mut near) in (first..count).zip(near) {
+                let mut changed = false;
+                while near != 0 {
+                    let row = next + near.trailing_zeros() as usize;
+                    near &= near - 1;
+                    measured += 1;
+                    changed |= seekers.measure(at, row)?;
+                }
+                if changed {
+                    eight[at - first] = query(seekers, at);
+                }
+            }
+        }
+        next += ROWS;
+        looked_at += ROWS * count;
+        if in_vain(measured, looked_at) {
+            break;
+        }
+    }
+    Ok(next)
 }
 
 #[cfg(test)]
@@ -287,10 +350,9 @@ mod tests {
         let asked = vectors(kind, QUERIES, dims, rng);
         let rows = vectors(kind, ROWS, dims, rng);
         let norm = |vector: &[f32]| (kernels.f32_norm_squared)(vector);
-        let norms: Vec<f32> = asked.chunks(dims).map(norm).collect();
         let row_norms: Vec<f32> = rows.chunks(dims).map(norm).collect();
         let matrix = Matrix::try_from_vec(dims, asked).unwrap();
-        let queries = Queries::new(kernels, dims, matrix.as_slice(), norms.into_iter()).unwrap();
+        let queries = Queries::new(kernels, dims, matrix.as_slice()).unwrap();
         let mut panels = Panels::default();
         let panel = &mut panels.prepare(dims, ROWS).unwrap()[0];
         panel.fill(kernels, &rows);
