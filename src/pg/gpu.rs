@@ -120,12 +120,15 @@ fn is_wanted(metric: Metric, multiplications: f64) -> bool {
         Gpu::On => true,
         Gpu::Auto => {
             let (rests, start) = STATS.with_borrow(|stats| (stats.rest_until, stats.start));
+            if rests.is_some_and(|until| Instant::now() < until) {
+                return false;
+            }
             let least = settings::gpu_min_work().unwrap_or_else(|| {
                 let threads = settings::search_threads() as f64;
                 let start = start.unwrap_or(START).as_secs_f64();
                 multiplications_a_second(metric) * threads * WORTH * start
             });
-            multiplications >= least && rests.is_none_or(|until| Instant::now() >= until)
+            multiplications >= least
         }
     }
 }

@@ -16,6 +16,7 @@ use super::beam::Item;
 use super::entries::Nearest;
 use super::graph::Blobs;
 use super::layout::CodeKind;
+use super::lists::Lists;
 use super::meta::Meta;
 use super::space::terms;
 use crate::alloc;
@@ -81,41 +82,6 @@ fn are_alike(blobs: &Blobs) -> bool {
     most <= least * ALIKE
 }
 
-/// Nodes cell by cell.
-struct Lists {
-    starts: Vec<u32>,
-    nodes: Vec<u32>,
-}
-
-impl Lists {
-    /// Of pairs of a cell and a node.
-    fn new(cells: usize, pairs: impl Iterator<Item = (u16, u32)> + Clone) -> Result<Lists, Error> {
-        let mut starts = alloc::filled(0u32, cells + 1)?;
-        for (cell, _) in pairs.clone() {
-            starts[usize::from(cell) + 1] += 1;
-        }
-        for at in 1..starts.len() {
-            starts[at] += starts[at - 1];
-        }
-        let mut next = alloc::copied(&starts)?;
-        let mut nodes = alloc::filled(0u32, starts[cells] as usize)?;
-        for (cell, node) in pairs {
-            let at = &mut next[usize::from(cell)];
-            nodes[*at as usize] = node;
-            *at += 1;
-        }
-        Ok(Lists { starts, nodes })
-    }
-
-    fn len(&self) -> usize {
-        self.starts.len() - 1
-    }
-
-    fn of(&self, cell: usize) -> &[u32] {
-        &self.nodes[self.starts[cell] as usize..self.starts[cell + 1] as usize]
-    }
-}
-
 /// Who is at home, and who is a guest, in each cell.
 pub(super) struct Cells<'a> {
     blobs: &'a Blobs,
@@ -176,10 +142,11 @@ impl<'a> Cells<'a> {
             code(blobs, at as u32)
         })?;
         let looking = order[settled..].iter();
-        let at_home = looking.map(|node| (nearest[*node as usize][0], *node));
+        let at_home = looking.map(|node| (usize::from(nearest[*node as usize][0]), *node));
         let visits = (nearest.iter().zip(0..))
             .flat_map(|(cells, node)| cells.iter().map(move |cell| (*cell, node)))
-            .filter(|(cell, _)| *cell != NOWHERE);
+            .filter(|(cell, _)| *cell != NOWHERE)
+            .map(|(cell, node)| (usize::from(cell), node));
         Ok(Cells {
             blobs,
             at_home: Lists::new(cells, at_home)?,
@@ -217,7 +184,7 @@ impl<'a> Cells<'a> {
     ) -> Result<(), Error> {
         let (nodes, guests) = (self.nodes(home), self.guests.of(home.cell.into()));
         // Every so many of a crowd. Not all begin with the same ones: of copies the first are taken.
-        let most = CROWDED * (self.guests.nodes.len() / self.guests.len()).max(1);
+        let most = CROWDED * (self.guests.nodes().len() / self.guests.len()).max(1);
         let step = guests.len().div_ceil(most).max(1);
         let (before, after) = guests.split_at(home.first as usize % guests.len().max(1));
         let mut guests = after.iter().chain(before).step_by(step);
@@ -228,6 +195,7 @@ impl<'a> Cells<'a> {
             found,
             limits,
         } = room;
+        let found = &mut found[..nodes.len()];
         let mut places = [[0u32; PANEL]; PANELS];
         loop {
             for (panel, places) in panels.iter_mut().zip(&mut places) {
@@ -266,7 +234,7 @@ impl<'a> Cells<'a> {
                 limits.copy_from_slice(&below[..eight.len()]);
             }
         }
-        for (at, found) in found.iter_mut().take(nodes.len()).enumerate() {
+        for (at, found) in found.iter_mut().enumerate() {
             if found.len() > width {
                 keep_nearest(found, width);
             }
@@ -282,8 +250,7 @@ impl Room {
         let more = nodes.saturating_sub(self.found.len());
         alloc::reserve(&mut self.found, more)?;
         self.found.resize_with(self.found.len() + more, Vec::new);
-        self.found.truncate(nodes);
-        for found in &mut self.found {
+        for found in &mut self.found[..nodes] {
             found.clear();
             alloc::reserve(found, 2 * width + PANEL)?;
         }

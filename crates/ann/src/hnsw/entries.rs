@@ -4,6 +4,7 @@
 
 use super::beam::Item;
 use super::layout::Layout;
+use super::lists::Lists;
 use super::meta::Meta;
 use super::space::Scorer;
 use crate::alloc;
@@ -32,10 +33,8 @@ pub(super) fn count(layout: &Layout, nodes: u64) -> u64 {
 #[derive(Default)]
 pub(super) struct Groups {
     leaders: Vec<u32>,
-    /// Where the members of each group begin, and the end.
-    starts: Vec<u32>,
     /// Leaders are members too.
-    members: Vec<u32>,
+    members: Lists,
 }
 
 impl Groups {
@@ -47,46 +46,33 @@ impl Groups {
     ) -> Result<Groups, Error> {
         let leaders = alloc::copied(&sample[..leaders_of(sample.len())])?;
         let mut scorer = Scorer::new(meta)?;
-        let mut nearest: Vec<(u32, u32)> = alloc::with_capacity(sample.len())?;
-        let mut best = alloc::filled((f32::INFINITY, 0u32), sample.len())?;
+        let mut nearest: Vec<(usize, u32)> = alloc::with_capacity(sample.len())?;
+        let mut best = alloc::filled((f32::INFINITY, 0), sample.len())?;
         for (group, leader) in leaders.iter().enumerate() {
             scorer.set_blob(blob(*leader));
             for (node, best) in sample.iter().zip(&mut best) {
                 let score = scorer.score(blob(*node));
                 if score < best.0 {
-                    *best = (score, group as u32);
+                    *best = (score, group);
                 }
             }
         }
         nearest.extend(best.iter().zip(sample).map(|(best, node)| (best.1, *node)));
         nearest.sort_unstable();
-        let mut starts = alloc::filled(0u32, leaders.len() + 1)?;
-        for (group, _) in &nearest {
-            starts[*group as usize + 1] += 1;
-        }
-        for at in 1..starts.len() {
-            starts[at] += starts[at - 1];
-        }
-        let mut members = alloc::with_capacity(nearest.len())?;
-        members.extend(nearest.iter().map(|(_, node)| *node));
         Ok(Groups {
+            members: Lists::new(leaders.len(), nearest.iter().copied())?,
             leaders,
-            starts,
-            members,
         })
     }
 
     pub fn members(&self) -> &[u32] {
-        &self.members
+        self.members.nodes()
     }
 
     /// The leaders, each with the numbers of its first member and of the one behind its last.
     pub fn leaders(&self) -> impl ExactSizeIterator<Item = (u32, u32, u32)> {
-        let ranges = self.starts.windows(2);
-        self.leaders
-            .iter()
-            .zip(ranges)
-            .map(|(leader, range)| (*leader, range[0], range[1]))
+        let leaders = self.leaders.iter().zip(self.members.ranges());
+        leaders.map(|(leader, (first, end))| (*leader, first, end))
     }
 
     /// Where a search starts.
@@ -97,9 +83,7 @@ impl Groups {
         }
         let mut nearest = Nearest::default();
         for group in groups {
-            let group = group.node() as usize;
-            let range = self.starts[group] as usize..self.starts[group + 1] as usize;
-            for member in &self.members[range] {
+            for member in self.members.of(group.node() as usize) {
                 nearest.offer(Item::new(score(*member), *member));
             }
         }

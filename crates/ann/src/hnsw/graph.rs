@@ -162,6 +162,14 @@ struct Scratch {
     room: Option<Room>,
 }
 
+impl Scratch {
+    /// The candidates chosen, those in different directions first.
+    fn chosen(&self) -> impl Iterator<Item = u32> {
+        let chosen = self.selection.chosen.iter();
+        chosen.map(|at| self.candidates[*at as usize].node())
+    }
+}
+
 struct BlobPairs<'a> {
     blobs: &'a Blobs,
     candidates: &'a [Item],
@@ -342,8 +350,8 @@ impl Build<'_> {
                     let met = cells.meet(*home, width, &mut room, |at, found| {
                         let list = &mut lists[at * degree..][..degree];
                         this.select_of(scratch, nodes[at], found.iter().map(|item| item.node()))?;
-                        for (link, at) in list.iter_mut().zip(&scratch.selection.chosen) {
-                            *link = scratch.candidates[*at as usize].node();
+                        for (link, node) in list.iter_mut().zip(scratch.chosen()) {
+                            *link = node;
                         }
                         Ok(())
                     });
@@ -488,11 +496,10 @@ impl Build<'_> {
         scratch.visited.clear();
         let Scratch {
             scorer,
-            pair_scorer,
             beam,
             visited,
             fresh,
-            selection,
+            candidates,
             ..
         } = scratch;
         for item in self.groups.enter(|node| scorer.score(self.blobs.get(node))) {
@@ -522,17 +529,12 @@ impl Build<'_> {
                 ));
             }
         }
-        let copies = scorer.score_of_copies(blob);
-        let candidates = beam.items();
-        let mut pairs = BlobPairs {
-            blobs: self.blobs,
-            candidates,
-            scorer: pair_scorer,
-        };
-        let limit = self.graph.degree;
-        select(candidates, copies, limit, limit, &mut pairs, selection);
-        for (link, at) in list.iter_mut().zip(&selection.chosen) {
-            *link = candidates[*at as usize].node();
+        candidates.clear();
+        alloc::reserve(candidates, beam.items().len())?;
+        candidates.extend_from_slice(beam.items());
+        self.select(scratch, blob);
+        for (link, node) in list.iter_mut().zip(scratch.chosen()) {
+            *link = node;
         }
         Ok(())
     }
@@ -553,10 +555,7 @@ impl Build<'_> {
         scratch: &mut Scratch,
     ) -> Result<(), Error> {
         self.select_of(scratch, target, links)?;
-        let chosen = scratch.selection.chosen.iter();
-        let candidates = &scratch.candidates;
-        self.graph
-            .set(target, chosen.map(|at| candidates[*at as usize].node()));
+        self.graph.set(target, scratch.chosen());
         Ok(())
     }
 
@@ -569,11 +568,7 @@ impl Build<'_> {
     ) -> Result<(), Error> {
         let blob = self.blobs.get(node);
         let Scratch {
-            scorer,
-            pair_scorer,
-            candidates,
-            selection,
-            ..
+            scorer, candidates, ..
         } = scratch;
         scorer.set_blob(blob);
         candidates.clear();
@@ -582,15 +577,25 @@ impl Build<'_> {
             candidates.push(Item::new(scorer.score(self.blobs.get(other)), other));
         }
         candidates.sort_unstable();
-        let copies = scorer.score_of_copies(blob);
+        self.select(scratch, blob);
+        Ok(())
+    }
+
+    /// Chooses among the candidates, nearest first, for the node of this blob.
+    fn select(&self, scratch: &mut Scratch, blob: &[u8]) {
         let mut pairs = BlobPairs {
             blobs: self.blobs,
-            candidates,
-            scorer: pair_scorer,
+            candidates: &scratch.candidates,
+            scorer: &mut scratch.pair_scorer,
         };
-        let limit = self.graph.degree;
-        select(candidates, copies, limit, limit, &mut pairs, selection);
-        Ok(())
+        select(
+            &scratch.candidates,
+            scratch.scorer.score_of_copies(blob),
+            self.graph.degree,
+            self.graph.degree,
+            &mut pairs,
+            &mut scratch.selection,
+        );
     }
 
     /// Cuts every list back to the degree.

@@ -12,6 +12,7 @@ mod halves;
 mod insert;
 mod late;
 mod layout;
+mod lists;
 mod meta;
 mod near;
 mod order;
