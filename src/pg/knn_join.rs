@@ -24,7 +24,8 @@ use super::settings;
 use super::value::payload;
 
 const NAME: &CStr = c"KnnJoin";
-/// Outer rows of the first batch: whoever wants few rows waits for few.
+/// Outer rows of the first batch: whoever wants few rows waits for few. No other batch has fewer for what its
+/// inner rows take: each reads all of them.
 const FIRST_BATCH: usize = 64;
 
 /// What a node of a plan says.
@@ -198,6 +199,8 @@ struct Join {
     at: (usize, usize),
     /// Outer rows that the next batch has at most.
     size: usize,
+    /// Bytes of inner rows that were kept for an outer row of the last batch.
+    bytes_a_row: usize,
     /// For EXPLAIN.
     batches: i64,
     outer_rows: i64,
@@ -285,6 +288,7 @@ unsafe extern "C-unwind" fn begin(
                 any: Vec::new(),
                 at: (0, 0),
                 size: FIRST_BATCH,
+                bytes_a_row: 0,
                 batches: 0,
                 outer_rows: 0,
             });
@@ -470,6 +474,8 @@ impl Join {
         while self.batch.len() < self.size
             && count < searcher().most(&queries.wanted, queries.dims, &budget)
             && bytes < budget.limit_bytes()
+            && (self.batch.len() < FIRST_BATCH
+                || bytes + self.batch.len() * self.bytes_a_row < budget.limit_bytes())
         {
             // SAFETY: the child is one of a node that has begun; its slot lives until it is asked again.
             let (tuple, query) = unsafe {
@@ -506,9 +512,9 @@ impl Join {
         if self.batch.is_empty() {
             return Ok(());
         }
-        self.size = usize::MAX;
         self.batches += 1;
         self.outer_rows += self.batch.len() as i64;
+        self.size = usize::MAX;
         self.match_all(&queries)
     }
 
@@ -560,6 +566,9 @@ impl Join {
         };
         let mut others = others.borrow_mut();
         self.any = std::mem::take(&mut others.first);
+        // The first batch is small, and tells what the next one's inner rows take.
+        let kept: usize = found.rows.values().map(|tuple| tuple.bytes()).sum();
+        self.bytes_a_row = kept / self.batch.len();
         for row in &mut self.batch {
             let neighbours: &[Neighbour] = match row.query {
                 Asked::Query(query) => &found.neighbours[query],

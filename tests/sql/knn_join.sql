@@ -130,6 +130,21 @@ ANALYZE asked;
 SET work_mem = '64kB';
 SELECT same($$SELECT q.id, n.* FROM asked q CROSS JOIN LATERAL (SELECT i.id, i.v <-> q.v AS d FROM item i WHERE i.id <= 60 ORDER BY d LIMIT 2) n$$);
 RESET work_mem;
+-- Inner rows are kept within it too: the wider they are, the more passes.
+CREATE FUNCTION passes(query text) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+    plan json;
+BEGIN
+    EXECUTE 'EXPLAIN (ANALYZE, TIMING OFF, SUMMARY OFF, FORMAT JSON) ' || query INTO plan;
+    RETURN (regexp_match(plan::text, '"Passes": (\d+)'))[1];
+END $$;
+CREATE TABLE broad AS SELECT id, repeat('x', 1000) AS text, v FROM asked;
+ANALYZE broad;
+SET work_mem = '4MB';
+SELECT passes('SELECT n.id FROM asked q CROSS JOIN LATERAL (SELECT i.id FROM broad i ORDER BY i.v <-> q.v LIMIT 10) n') BETWEEN 2 AND 9 AS few,
+       passes('SELECT n.text FROM asked q CROSS JOIN LATERAL (SELECT i.text FROM broad i ORDER BY i.v <-> q.v LIMIT 10) n') BETWEEN 10 AND 60 AS more;
+RESET work_mem;
+DROP TABLE broad;
 PREPARE near(int) AS SELECT sum(q.id), sum(n.id) FROM asked q CROSS JOIN LATERAL (SELECT i.id FROM item i WHERE i.grp = $1 ORDER BY i.v <-> q.v LIMIT 2) n;
 SET plan_cache_mode = force_generic_plan;
 EXPLAIN (COSTS OFF) EXECUTE near(1);
