@@ -9,6 +9,8 @@
 //! row after row, then the next four: a register holds sixteen (or eight) rows, and no sum has to
 //! be gathered from its lanes.
 
+use crate::whole;
+
 /// Rows of a panel.
 pub const ROWS: usize = 32;
 /// Queries that go against a panel together.
@@ -102,54 +104,17 @@ pub fn place(code: &[i8], row: usize, panel: &mut [i8]) {
 /// Writes the whole numbers from `-most` to `most` that `vector` is nearest to.
 #[inline(always)]
 pub(crate) fn encode(vector: &[f32], most: f32, code: &mut [i8]) -> Encoded {
-    const WIDTH: usize = 16;
-    /// Added to a small number it rounds that to a whole one, which stands in its lowest bits.
-    const ROUND: f32 = 12_582_912.0;
-    assert!(vector.len() == code.len(), "vector and code do not match");
-    let (chunks, tail) = vector.as_chunks::<WIDTH>();
-    let mut last = [0.0; WIDTH];
-    last[..tail.len()].copy_from_slice(tail);
-
-    // As integers, so that the order does not matter to the compiler.
-    let mut largest = [0u32; WIDTH];
-    for chunk in chunks.iter().chain([&last]) {
-        for lane in 0..WIDTH {
-            largest[lane] = largest[lane].max(chunk[lane].abs().to_bits());
-        }
-    }
-    let largest = f32::from_bits(largest.into_iter().fold(0, u32::max));
-    let (scale, inverse) = (largest / most, most / largest);
-    if scale == 0.0 || !scale.is_finite() || !inverse.is_finite() {
-        code.fill(0);
-        return Encoded {
+    match whole::encode::<16, _>(vector, most, code, |number| number as i8) {
+        Some(whole) => Encoded {
+            scale: whole.scale,
+            error: whole.errors.iter().sum::<f32>().sqrt(),
+            sum: whole.sums.iter().sum(),
+        },
+        None => Encoded {
             scale: f32::NAN,
             error: f32::INFINITY,
             sum: 0,
-        };
-    }
-
-    let (mut errors, mut sums) = ([0.0f32; WIDTH], [0i32; WIDTH]);
-    let mut step = |chunk: &[f32; WIDTH], code: &mut [i8; WIDTH]| {
-        for lane in 0..WIDTH {
-            let rounded = chunk[lane] * inverse + ROUND;
-            let number = rounded.to_bits().wrapping_sub(ROUND.to_bits()) as i32;
-            let rest = chunk[lane] - scale * (rounded - ROUND);
-            errors[lane] += rest * rest;
-            sums[lane] += number;
-            code[lane] = number as i8;
-        }
-    };
-    let (code_chunks, code_tail) = code.as_chunks_mut::<WIDTH>();
-    for (chunk, code) in chunks.iter().zip(code_chunks) {
-        step(chunk, code);
-    }
-    let mut last_code = [0; WIDTH];
-    step(&last, &mut last_code);
-    code_tail.copy_from_slice(&last_code[..tail.len()]);
-    Encoded {
-        scale,
-        error: errors.iter().sum::<f32>().sqrt(),
-        sum: sums.iter().sum(),
+        },
     }
 }
 

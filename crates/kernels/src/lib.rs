@@ -19,6 +19,7 @@ mod prefetch;
 mod scalar;
 pub mod sparse;
 mod table;
+mod whole;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 

@@ -8,7 +8,7 @@ use half::f16;
 
 /// Lanes in an array: written so that a compiler can vectorise it.
 #[derive(Clone, Copy)]
-struct Lanes([f32; LANES]);
+pub(crate) struct Lanes(pub [f32; LANES]);
 
 impl Lanes {
     // A loop over indices, and not `map`: it is what gets vectorised.
