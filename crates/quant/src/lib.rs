@@ -19,6 +19,7 @@ mod pace;
 pub mod panel4;
 mod rng;
 mod rotation;
+mod rounding;
 mod sieve;
 
 pub use assign::{nearest, nearest_batch};

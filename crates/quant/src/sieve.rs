@@ -8,10 +8,7 @@ use pgnear_kernels::{
 };
 
 use crate::job::{Stop, unless_cancelled};
-
-/// Lengths beyond are left to exact sums, and so are those below its inverse: products and their parts
-/// neither overflow nor vanish in between.
-const LONGEST: f32 = (1u64 << 40) as f32;
+use crate::rounding::{has_code, left};
 
 /// Where more than one in so many rows may be near, telling which ones are costs more than it saves.
 const FEW: usize = 2;
@@ -26,20 +23,11 @@ fn in_vain(near: usize, looked_at: usize) -> bool {
     near * FEW > looked_at
 }
 
-fn has_code(length: f32) -> bool {
-    (LONGEST.recip()..=LONGEST).contains(&length)
-}
-
 /// What a sum of products in `f32` may be off by, in any order, as a share of the product of both lengths
 /// (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1): one unit for each addition to a
 /// lane and each step of the tree, far fewer than `dims / 8 + 64` half units.
 fn off_by(dims: usize) -> f64 {
     (dims / 8 + 64) as f64 / (1u64 << 23) as f64
-}
-
-/// What a code leaves of a vector: its length, and what rounding may take from that.
-fn left(encoded: &code8::Encoded, length: f32) -> f32 {
-    encoded.error * 1.001 + length * (1.0 / (1u64 << 20) as f32)
 }
 
 /// Rows in the layout of codes.
@@ -112,7 +100,7 @@ impl Panel {
             let length = norm.sqrt();
             self.rows.length[at] = length;
             self.rows.offset[at] = QUERY_OFFSET * encoded.sum;
-            self.rows.error[at] = left(&encoded, length);
+            self.rows.error[at] = left(encoded.error, length);
             self.rows.half[at] = norm * 0.5 * rounded;
             self.rows.scale[at] = if has_code(length) {
                 encoded.scale
@@ -192,7 +180,7 @@ impl Queries {
                     f32::NAN
                 },
                 length: f64::from(length),
-                error: f64::from(left(&encoded, length)),
+                error: f64::from(left(encoded.error, length)),
             });
         }
         Ok(Queries {
@@ -302,47 +290,8 @@ mod tests {
     use super::*;
     use crate::matrix::Matrix;
     use crate::rng::Rng;
+    use crate::rounding::tests::{KINDS, vectors};
     use pgnear_kernels::kernels;
-
-    /// Kinds of vectors: of one length, far from the origin, spread over magnitudes, few values, nearly alike,
-    /// with a dimension that outweighs the others, beyond the range of codes.
-    const KINDS: usize = 7;
-
-    fn vectors(kind: usize, count: usize, dims: usize, rng: &mut Rng) -> Vec<f32> {
-        let center: Vec<f32> = (0..dims).map(|_| unit(rng)).collect();
-        let mut all = Vec::new();
-        for at in 0..count {
-            let mut vector: Vec<f32> = (0..dims).map(|_| unit(rng)).collect();
-            match kind {
-                0 => {
-                    let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
-                    vector.iter_mut().for_each(|x| *x /= length);
-                }
-                1 => vector.iter_mut().for_each(|x| *x += 1000.0),
-                2 => {
-                    let factor = 10f32.powi(at as i32 % 9 - 4);
-                    vector.iter_mut().for_each(|x| *x *= factor);
-                }
-                3 => vector.iter_mut().for_each(|x| *x = (*x * 2.0).round()),
-                4 => {
-                    for (x, c) in vector.iter_mut().zip(&center) {
-                        *x = c + *x * 1e-6;
-                    }
-                }
-                5 => vector[at % dims] *= 300.0,
-                _ => {
-                    let factor = [1e-20, 1e15, 3e38, 1e-44, 0.0, 1.0][at % 6];
-                    vector.iter_mut().for_each(|x| *x *= factor);
-                }
-            }
-            all.extend(vector);
-        }
-        all
-    }
-
-    fn unit(rng: &mut Rng) -> f32 {
-        rng.below(1 << 24) as f32 / (1 << 23) as f32 - 1.0
-    }
 
     /// How many of the pairs that are farther than every limit are ruled out.
     fn sifted(kind: usize, dims: usize, rng: &mut Rng) -> f64 {
