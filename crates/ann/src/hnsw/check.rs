@@ -310,8 +310,8 @@ impl<S: Store> Checker<'_, S> {
         Ok(())
     }
 
-    /// Compares the code just read, and the vector at half of its size, with the vector in the table, if the row can be seen there. (A row that
-    /// was changed in place keeps its vector.)
+    /// Compares the code just read, and the vector at half of its size, with the vector in the table, if the row
+    /// can be seen there. (A row that was changed in place keeps its vector.)
     fn code_of_row(&mut self, nodes: &mut Nodes<'_>, node: u32, tid: Tid) -> Result<(), Error> {
         let layout = &nodes.meta.layout;
         let (Some(encoder), Some(table)) = (nodes.encoder.as_mut(), self.table) else {

@@ -20,17 +20,6 @@ fn half(metric: Metric, dims: u32) -> IndexSpec {
 
 const METRICS: [Metric; 3] = [Metric::L2, Metric::InnerProduct, Metric::Cosine];
 
-/// Rows with their numbers changed.
-fn changed(spec: &IndexSpec, count: usize, change: impl Fn(usize, &mut [f32])) -> Rows {
-    let mut all = rows(spec, count, 2);
-    for (n, row) in all.values_mut().enumerate() {
-        let mut floats: Vec<f32> = bytemuck::pod_collect_to_vec(row);
-        change(n, &mut floats);
-        *row = bytemuck::cast_slice(&floats).to_vec();
-    }
-    all
-}
-
 /// A table that counts the rows asked for.
 struct Asked<'a>(&'a Rows, Cell<usize>);
 
@@ -70,17 +59,25 @@ fn rows_leave_in_the_operators_order_whatever_they_are() {
         };
         for (kind, rows) in [
             ("ordinary", ordinary.clone()),
-            ("nearly alike, and copies", changed(&spec, 900, nearly)),
-            ("of many magnitudes", changed(&spec, 900, magnitudes)),
+            (
+                "nearly alike, and copies",
+                changed(rows(&spec, 900, 2), nearly),
+            ),
+            (
+                "of many magnitudes",
+                changed(rows(&spec, 900, 2), magnitudes),
+            ),
             (
                 "few values",
-                changed(&spec, 900, |_, row| {
+                changed(rows(&spec, 900, 2), |_, row| {
                     row.iter_mut().for_each(|x| *x = x.signum())
                 }),
             ),
             (
                 "far from zero",
-                changed(&spec, 900, |_, row| row.iter_mut().for_each(|x| *x += 50.0)),
+                changed(rows(&spec, 900, 2), |_, row| {
+                    row.iter_mut().for_each(|x| *x += 50.0)
+                }),
             ),
         ] {
             let store = build(&spec, &rows, 2048);
@@ -129,7 +126,7 @@ fn the_table_is_asked_only_where_rows_are_about_as_near() {
 fn a_row_that_the_scan_does_not_see_is_dropped_or_left_to_the_host() {
     for metric in METRICS {
         let spec = half(metric, 40);
-        let all = changed(&spec, 600, |n, row| {
+        let all = changed(rows(&spec, 600, 2), |n, row| {
             if n % 2 == 0 {
                 row.iter_mut().for_each(|x| *x = x.signum());
             }
@@ -165,7 +162,7 @@ fn where_the_table_has_another_vector_that_is_reported() {
         )
     };
     assert_eq!(ask(&InTable(&copies)).unwrap().len(), 60);
-    let other = changed(&spec, 60, |_, row| row[0] += 1.0);
+    let other = changed(rows(&spec, 60, 2), |_, row| row[0] += 1.0);
     assert!(matches!(ask(&InTable(&other)), Err(Error::Corrupt { .. })));
     let short: Rows = copies.keys().map(|tid| (*tid, vec![0; 8])).collect();
     assert!(matches!(

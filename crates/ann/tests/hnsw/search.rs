@@ -165,12 +165,9 @@ fn every_copy_of_a_row_can_be_reached() {
 fn rows_far_from_zero_are_told_apart() {
     for metric in [Metric::L2, Metric::Cosine] {
         let spec = spec(Element::F32, metric, 16);
-        let mut all = rows(&spec, 3000, 1);
-        for row in all.values_mut() {
-            let mut floats: Vec<f32> = bytemuck::pod_collect_to_vec(row);
-            floats.iter_mut().for_each(|x| *x += 20.0);
-            *row = bytemuck::cast_slice(&floats).to_vec();
-        }
+        let all = changed(rows(&spec, 3000, 1), |_, row| {
+            row.iter_mut().for_each(|x| *x += 20.0);
+        });
         let store = build(&spec, &all, 8192);
         let mut found = 0;
         for row in all.values().step_by(60) {

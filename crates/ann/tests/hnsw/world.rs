@@ -117,6 +117,16 @@ pub fn rows(spec: &IndexSpec, count: usize, seed: u64) -> Rows {
     (0..count).map(|n| (tid(n), source.row())).collect()
 }
 
+/// Rows of floats with their numbers changed, each told by its place.
+pub fn changed(mut all: Rows, change: impl Fn(usize, &mut [f32])) -> Rows {
+    for (n, row) in all.values_mut().enumerate() {
+        let mut floats: Vec<f32> = bytemuck::pod_collect_to_vec(row);
+        change(n, &mut floats);
+        *row = bytemuck::cast_slice(&floats).to_vec();
+    }
+    all
+}
+
 /// The centre of a sample of the rows.
 pub fn centre(spec: &IndexSpec, rows: &Rows) -> Centre {
     let mut centre = Centre::new(spec).unwrap();
